@@ -1,0 +1,3 @@
+"""refcodec: integer-only golden reference for quantised neural codecs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,151 @@
+"""Convolution with a square kernel (SPEC CONV-1, CONV-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from refcodec.errors import RangeError, ShapeError
+from refcodec.fixed import convolution_size
+from refcodec.kernel import parallel_kernel, prange
+
+MAX_KERNEL = 9
+MAX_STRIDE = 4
+LANES = 4  # output channels that one pass of the kernel computes side by side
+ACCUMULATOR_LIMIT = 1 << 47
+
+
+@parallel_kernel
+def _correlate(x, weight, bias, stride, row, column, out, out_stride, out_row, out_column):  # type: ignore[no-untyped-def]
+    # The caller has shown that no partial sum leaves out.dtype, so the order of the sums is free (SPEC ACC-2).
+    cast = out.dtype.type
+    channels = x.shape[2]
+    span = weight.shape[2]
+    rows = (out.shape[1] - out_row + out_stride - 1) // out_stride
+    columns = (out.shape[2] - out_column + out_stride - 1) // out_stride
+    for y in prange(rows):
+        for i in range(columns):
+            start = (column + i * stride) * channels
+            for o in range(0, weight.shape[0], LANES):
+                s0, s1, s2, s3 = cast(bias[o]), cast(bias[o + 1]), cast(bias[o + 2]), cast(bias[o + 3])
+                for t in range(weight.shape[1]):
+                    window = x[row + y * stride + t].reshape(-1)[start : start + span]
+                    w0, w1, w2, w3 = weight[o, t], weight[o + 1, t], weight[o + 2, t], weight[o + 3, t]
+                    for k in range(span):
+                        v = cast(window[k])
+                        s0 = cast(s0 + cast(v * cast(w0[k])))
+                        s1 = cast(s1 + cast(v * cast(w1[k])))
+                        s2 = cast(s2 + cast(v * cast(w2[k])))
+                        s3 = cast(s3 + cast(v * cast(w3[k])))
+                oy = out_row + y * out_stride
+                ox = out_column + i * out_stride
+                out[o, oy, ox] = s0
+                out[o + 1, oy, ox] = s1
+                out[o + 2, oy, ox] = s2
+                out[o + 3, oy, ox] = s3
+
+
+def accumulate(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    size: tuple[int, int],
+    pad: tuple[int, int],
+    passes: Sequence[tuple[Sequence[int], Sequence[int], int, int, int, int]],
+    stride: int,
+    out_stride: int,
+) -> np.ndarray:
+    """Run correlation passes over one zero-bordered copy of the input (SPEC ACC-2).
+
+    x  (C, H, W) integers;  weight  (O, C, K, K);  bias  (O,);  size  output (H', W')
+    pad  zeros before and after each axis;  passes  (kernel rows, kernel columns, first input row, first input
+    column, first output row, first output column), coordinates relative to the unpadded input;
+    stride  input step;  out_stride  output step.
+    Returns (O, H', W') int32 where that is proven wide enough, else int64.  Raises RangeError.
+    """
+    narrow = _fits(x, weight, bias)
+    operand, total = (np.int16, np.int32) if narrow else (np.int32, np.int64)
+    outputs = weight.shape[0]
+    lanes = -outputs % LANES
+    bordered = np.zeros((x.shape[1] + sum(pad), x.shape[2] + sum(pad), x.shape[0]), operand)
+    bordered[pad[0] : pad[0] + x.shape[1], pad[0] : pad[0] + x.shape[2]] = x.transpose(1, 2, 0)
+    biases = np.pad(bias.astype(np.int64), (0, lanes))
+    out = np.zeros((outputs + lanes, *size), total)
+    for kernel_rows, kernel_columns, row, column, out_row, out_column in passes:
+        taps = weight[:, :, kernel_rows][:, :, :, kernel_columns].transpose(0, 2, 3, 1)
+        packed = np.zeros((outputs + lanes, len(kernel_rows), len(kernel_columns) * x.shape[0]), operand)
+        packed[:outputs] = taps.reshape(packed[:outputs].shape)
+        _correlate(
+            bordered, packed, biases, stride, row + pad[0], column + pad[0], out, out_stride, out_row, out_column
+        )
+    return out[:outputs]
+
+
+def _fits(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> bool:
+    """Whether 16-bit operands and 32-bit sums hold every partial sum; RangeError if 64 bits may not."""
+    largest = max(-int(x.min()), int(x.max()))
+    sums = np.abs(weight.astype(np.int64)).reshape(weight.shape[0], -1).sum(axis=1)
+    bound = int(sums.max()) * largest + int(np.abs(bias.astype(np.int64)).max())
+    if bound >= ACCUMULATOR_LIMIT:
+        raise RangeError(f"accumulator may reach {bound}, beyond 48 bits")
+    heaviest = max(-int(weight.min()), int(weight.max()))
+    return bound < 1 << 31 and largest < 1 << 15 and heaviest < 1 << 15
+
+
+def check_operands(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -> None:
+    """Raise ShapeError or RangeError unless the operands can be convolved (SPEC CONV-3)."""
+    if x.ndim != 3 or weight.ndim != 4 or weight.shape[2] != weight.shape[3]:
+        raise ShapeError(f"expected x (C, H, W) and weight (O, C, K, K), got {x.shape} and {weight.shape}")
+    if weight.shape[1] != x.shape[0] or bias.shape != (weight.shape[0],):
+        raise ShapeError(f"x {x.shape}, weight {weight.shape} and bias {bias.shape} disagree about channels")
+    if 0 in x.shape or 0 in weight.shape:
+        raise ShapeError(f"empty operand: x {x.shape}, weight {weight.shape}")
+    if not 1 <= weight.shape[2] <= MAX_KERNEL or not 1 <= stride <= MAX_STRIDE:
+        raise RangeError(f"kernel must be 1..{MAX_KERNEL} and stride 1..{MAX_STRIDE}, got {weight.shape[2]}, {stride}")
+    for name, array in (("x", x), ("weight", weight), ("bias", bias)):
+        if array.dtype.kind != "i":
+            raise RangeError(f"{name}: expected signed integers, got {array.dtype}")
+    for name, array in (("x", x), ("weight", weight)):
+        if int(array.min()) < -(1 << 16) or int(array.max()) >= 1 << 16:
+            raise RangeError(f"{name}: values {array.min()} .. {array.max()} are wider than 16 bits")
+
+
+def _output_size(x: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> tuple[int, int]:
+    kernel = weight.shape[2]
+    if not 0 <= padding < kernel:
+        raise RangeError(f"padding must be 0..{kernel - 1}, got {padding}")
+    height, width = (convolution_size(n, kernel, stride, padding) for n in x.shape[1:])
+    if height < 1 or width < 1:
+        raise ShapeError(f"input {x.shape} is smaller than the kernel {kernel} with padding {padding}")
+    return height, width
+
+
+def convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, padding: int) -> np.ndarray:
+    """Correlate with a square kernel, zeros outside the input (SPEC CONV-2).
+
+    x  (C, H, W) signed or unsigned activations of up to 16 bits, in a signed dtype
+    weight  (O, C, K, K), -2**15 .. 2**15 - 1, K 1..9;  bias  (O,) accumulator LSBs
+    stride  1..4;  padding  0..K-1.
+    Returns accumulators (O, H', W') int32 or int64, H' = (H + 2 * padding - K) // stride + 1.
+    Raises ShapeError, RangeError (also where 48 bits are not proven enough).  Source: PyTorch Conv2d.
+    """
+    check_operands(x, weight, bias, stride)
+    size = _output_size(x, weight, stride, padding)
+    taps = range(weight.shape[2])
+    return accumulate(
+        x, weight, bias, size, (padding, padding), [(taps, taps, -padding, -padding, 0, 0)], stride, 1
+    )
+
+
+def convolution_plain(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, padding: int) -> np.ndarray:
+    """The definition of `convolution` in NumPy int64, tap by tap (SPEC CONV-2)."""
+    check_operands(x, weight, bias, stride)
+    height, width = _output_size(x, weight, stride, padding)
+    wide = np.pad(x.astype(np.int64), ((0, 0), (padding, padding), (padding, padding)))
+    out = np.broadcast_to(bias.astype(np.int64)[:, None, None], (weight.shape[0], height, width)).copy()
+    for ky in range(weight.shape[2]):
+        for kx in range(weight.shape[2]):
+            window = wide[:, ky : ky + stride * height : stride, kx : kx + stride * width : stride]
+            out += np.tensordot(weight[:, :, ky, kx].astype(np.int64), window[:, :height, :width], 1)
+    return out
