@@ -61,12 +61,20 @@ def _require(condition: bool, code: str, message: str) -> None:
         raise ModelError(code, message)
 
 
-def _freeze(operation: object, names: dict[str, str]) -> None:
-    """Make the constant arrays of a frozen operation read-only."""
-    for name in names:
-        array = np.ascontiguousarray(getattr(operation, name))
-        array.flags.writeable = False
-        object.__setattr__(operation, name, array)
+def _freeze(operation: AnyOperation) -> None:
+    """Give a frozen operation read-only copies of its constants, in their declared dtypes."""
+    for name, dtype in operation.constants.items():
+        array = np.asarray(getattr(operation, name))
+        limits = np.iinfo(dtype)
+        _require(
+            array.dtype.kind in "iu"
+            and (array.size == 0 or (limits.min <= int(array.min()) and int(array.max()) <= limits.max)),
+            "RC-MODEL-RANGE",
+            f"{operation.name}.{name}: {array.dtype} values do not fit {dtype}",
+        )
+        frozen = np.array(array, dtype, order="C")
+        frozen.flags.writeable = False
+        object.__setattr__(operation, name, frozen)
 
 
 def _check_convolution(op: Convolution | TransposedConvolution, source: Tensor, target: Tensor) -> None:
@@ -116,7 +124,7 @@ class Convolution:
     bias: np.ndarray
 
     def __post_init__(self) -> None:
-        _freeze(self, self.constants)
+        _freeze(self)
 
     def check(self, source: Tensor, target: Tensor) -> None:
         """Raise RefcodecError unless the layer is legal and its accumulator cannot overflow (SPEC CONV-3, ACC-1)."""
@@ -164,7 +172,7 @@ class TransposedConvolution:
     bias: np.ndarray
 
     def __post_init__(self) -> None:
-        _freeze(self, self.constants)
+        _freeze(self)
 
     def check(self, source: Tensor, target: Tensor) -> None:
         """Raise RefcodecError unless the layer is legal and its accumulator cannot overflow (SPEC TCONV-4, ACC-1)."""
@@ -218,7 +226,7 @@ class Requantise:
     shift: np.ndarray
 
     def __post_init__(self) -> None:
-        _freeze(self, self.constants)
+        _freeze(self)
 
     def check(self, source: Tensor, target: Tensor) -> None:
         """Raise RefcodecError unless multipliers and shifts belong to the source's profile (SPEC RQ-2)."""
@@ -292,7 +300,7 @@ class LatentMean:
     mean: np.ndarray
 
     def __post_init__(self) -> None:
-        _freeze(self, self.constants)
+        _freeze(self)
 
     def check(self, source: Tensor, target: Tensor) -> None:
         """Raise RefcodecError unless the formats hold every sum (SPEC MEAN-2)."""
@@ -337,7 +345,7 @@ class ScaleIndex:
     thresholds: np.ndarray
 
     def __post_init__(self) -> None:
-        _freeze(self, self.constants)
+        _freeze(self)
 
     def check(self, source: Tensor, target: Tensor) -> None:
         """Raise RefcodecError unless the thresholds are ordered (SPEC SCALE-2)."""

@@ -1,0 +1,70 @@
+"""Pictures as files and as padded planes (SPEC PIC-1, PIC-4)."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+
+from refcodec.atomic import write_bytes
+from refcodec.codecs.stream import Geometry
+from refcodec.errors import FileError, ImageError, RangeError
+
+
+def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an 8-bit RGB or grey picture of any format that imageio's Pillow plug-in knows.
+
+    Returns (H, W, 3) or (H, W) uint8.  Raises FileError RC-FILE-READ, ImageError RC-IMAGE-READ, -FORMAT.
+    """
+    import imageio.v3 as imageio  # imported late: most commands need no pictures
+
+    if not Path(path).is_file():
+        raise FileError("RC-FILE-READ", f"cannot read {path}: no such file")
+    try:
+        shape = imageio.improps(path, plugin="pillow").shape
+        geometry_of_shape(shape)
+        picture = np.asarray(imageio.imread(path, plugin="pillow"))
+    except RangeError as error:
+        raise ImageError("RC-IMAGE-FORMAT", f"{path}: {error.message}") from error
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+        raise ImageError("RC-IMAGE-READ", f"{path} is not a readable picture") from error
+    if picture.dtype != np.uint8:
+        raise ImageError("RC-IMAGE-FORMAT", f"{path}: samples are {picture.dtype}, not 8 bits")
+    return picture
+
+
+def geometry_of_shape(shape: tuple[int, ...]) -> Geometry:
+    """Size and colour of a picture array.  Raises RangeError unless it is (H, W) or (H, W, 3) within the limits."""
+    if len(shape) == 2:
+        return Geometry(shape[1], shape[0], 1)
+    if len(shape) != 3 or shape[2] != 3:
+        raise RangeError(f"a picture is (H, W) grey or (H, W, 3) RGB, got {shape}")
+    return Geometry(shape[1], shape[0], 3)
+
+
+def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Write a picture losslessly; the file's suffix names the format (PNG, BMP, PPM, TIFF).
+
+    picture  (H, W, 3) or (H, W) uint8.  Raises FileError RC-FILE-WRITE, ImageError RC-IMAGE-FORMAT.
+    """
+    import imageio.v3 as imageio
+
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"):
+        raise ImageError("RC-IMAGE-FORMAT", f"{path}: the suffix must name a lossless format such as .png")
+    buffer = io.BytesIO()
+    imageio.imwrite(buffer, picture, plugin="pillow", extension=suffix)
+    write_bytes(path, buffer.getvalue())
+
+
+def padded_planes(picture: np.ndarray, multiple: int) -> np.ndarray:
+    """Repeat the last row and column up to the next multiple; grey becomes three equal planes (SPEC PIC-4).
+
+    picture  (H, W, 3) or (H, W) uint8.  Returns (3, H', W') uint8.
+    """
+    colour = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+    height, width = colour.shape[:2]
+    wide = np.pad(colour, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+    return np.ascontiguousarray(wide.transpose(2, 0, 1))

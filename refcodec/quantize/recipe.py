@@ -1,0 +1,67 @@
+"""A recipe: every choice that turns float weights into integers, so that pictures are needed only once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from refcodec.errors import FileError, ModelError, RangeError
+
+SCHEMA = "refcodec-recipe/1"
+MIN_BITS, MAX_BITS = 2, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Widths and steps of a post-training quantisation.
+
+    weight_bits, activation_bits  2..16;  observer  what chose the steps
+    activation_steps  real value of one LSB, by tensor name;  weight_steps  by layer, one per output channel
+    bias_corrections  by layer, one per output channel: what the rounded weights add to the mean output.
+    Raises RangeError.
+    """
+
+    weight_bits: int
+    activation_bits: int
+    observer: str
+    activation_steps: Mapping[str, float]
+    weight_steps: Mapping[str, list[float]]
+    bias_corrections: Mapping[str, list[float]]
+
+    def __post_init__(self) -> None:
+        for name in ("weight_bits", "activation_bits"):
+            if type(getattr(self, name)) is not int or not MIN_BITS <= getattr(self, name) <= MAX_BITS:
+                raise RangeError(f"{name} must be {MIN_BITS}..{MAX_BITS}, got {getattr(self, name)!r}")
+        steps = [*self.activation_steps.values(), *(s for row in self.weight_steps.values() for s in row)]
+        if not all(isinstance(step, float) and 0.0 < step < float("inf") for step in steps):
+            raise RangeError("every step must be a positive finite number")
+
+    @property
+    def precision(self) -> str:
+        """The usual short name, such as W8A8."""
+        return f"W{self.weight_bits}A{self.activation_bits}"
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """JSON text of a recipe; floats keep every bit."""
+    return json.dumps({"schema": SCHEMA, **asdict(recipe)}, indent=1, sort_keys=True) + "\n"
+
+
+def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe.  Raises FileError RC-FILE-READ, ModelError RC-MODEL-SCHEMA."""
+    try:
+        document = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise FileError("RC-FILE-READ", f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError("RC-MODEL-SCHEMA", f"{path} is not a recipe: {error}") from error
+    names = {item.name for item in fields(Recipe)}
+    if type(document) is not dict or document.pop("schema", None) != SCHEMA or set(document) != names:
+        raise ModelError("RC-MODEL-SCHEMA", f"{path} is not a {SCHEMA} document")
+    try:
+        return Recipe(**document)
+    except (RangeError, AttributeError, TypeError) as error:
+        raise ModelError("RC-MODEL-SCHEMA", f"{path}: {error}") from error
