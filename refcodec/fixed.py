@@ -160,3 +160,15 @@ def accumulator_bound(weight: Volume, bias: int, magnitude: int) -> int:
 def grey(red: int, green: int, blue: int) -> int:
     """One grey sample from a decoded colour triple (SPEC PIC-3)."""
     return (red + 2 * green + blue + 2) >> 2
+
+
+def counter_random(seed: int, count: int) -> int:
+    """Value number `count` of the pseudo-random sequence `seed`: 32 uniform bits (SPEC VEC-2).
+
+    seed, count  0 .. 2**63 - 1.  Source: the finaliser of splitmix64.
+    """
+    word = 2**64
+    z = (seed * 0x9E3779B97F4A7C15 + (count + 1) * 0xD1B54A32D192ED03) % word
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % word
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % word
+    return (z ^ (z >> 31)) & 0xFFFFFFFF

@@ -1,0 +1,43 @@
+# Every target sets up what it needs by itself; `make` alone lists them.
+PY := .venv/bin/python
+PYTEST_FLAGS ?= -q
+DEMO_FLAGS ?=
+BENCH_FLAGS ?=
+# Third-party pictures and clips; the tests that want them are skipped where the folder is missing.
+export REFCODEC_DATA ?= ../shared/data
+
+# ruff reads no setup.cfg, so its settings stand here.
+RUFF_BASE := --isolated --line-length 120 --target-version py310
+RUFF_RULES := --select B,BLE,C4,E,F,I,PIE,PT,RET,RUF,SIM,UP,W --config 'src = [".", "tools"]'
+
+.PHONY: help bootstrap demo test check bench oracles clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+bootstrap: ## create .venv and install what is missing
+	@tools/bootstrap.sh
+
+demo: bootstrap ## encode, decode, verify and simulate a small picture into out/demo
+	@.venv/bin/refcodec demo -o out/demo $(DEMO_FLAGS)
+
+test: bootstrap ## run the tests
+	@$(PY) tools/fetch_oracles.py || echo "oracles: not available, the comparisons with them are skipped"
+	@$(PY) -m pytest $(PYTEST_FLAGS)
+
+check: bootstrap ## lint, types, the repository's own audits, the committed vectors
+	$(PY) -m ruff check $(RUFF_BASE) $(RUFF_RULES) .
+	$(PY) -m ruff format --check $(RUFF_BASE) .
+	$(PY) -m mypy
+	$(PY) tools/check_repository.py
+	.venv/bin/refcodec vectors verify vectors
+
+bench: bootstrap ## measure speed and memory
+	@$(PY) tools/bench.py $(BENCH_FLAGS)
+
+oracles: bootstrap ## download the third-party coders that the tests compare with
+	@$(PY) tools/fetch_oracles.py
+
+clean: ## remove everything that was made, .venv and .oracles included
+	rm -rf .venv .oracles build out .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

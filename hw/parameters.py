@@ -1,0 +1,317 @@
+"""Parameter set of the convolution engine, its memory sizes and its closed-form cycle count (SPEC HW-1, HW-6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from refcodec.errors import HardwareError
+from refcodec.fixed import convolution_size, phase_taps, transposed_size
+from refcodec.formats import IntFormat
+from refcodec.layers.requantise import MAX_SHIFT, multiplier_bits
+from refcodec.program.operations import Convolution, Requantise, TransposedConvolution
+from refcodec.program.program import Program
+
+MAX_LANES = 16
+MAX_KERNEL = 9
+MAX_STRIDE = 4
+MAX_SIZE = 4096
+MAX_CHANNELS = 1024
+MAX_DEPTH = 1 << 20  # words of one memory; keeps every address literal below 2**30
+PRODUCT_BITS = 63  # accumulator bits + multiplier bits (SPEC RQ-2)
+SHIFT_BITS = MAX_SHIFT.bit_length()
+
+# Values of load_select, one for each kind of memory.
+ACTIVATION, WEIGHT, BIAS, MULTIPLIER, SHIFT = range(5)
+MEMORIES = ("activation", "weight", "bias", "multiplier", "shift")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise HardwareError("RC-HW-CONFIG", message)
+
+
+def _require_range(name: str, value: object, lo: int, hi: int) -> None:
+    """Plain integers only: MyHDL converts NumPy integers to wrong HDL without a message."""
+    _require(type(value) is int and lo <= value <= hi, f"{name} must be an integer {lo}..{hi}, got {value!r}")
+
+
+def address_bits(depth: int) -> int:
+    """Width of an address of `depth` words, at least one bit."""
+    return max(1, (depth - 1).bit_length())
+
+
+def layer_operations(
+    program: Program, layer: str
+) -> tuple[Convolution | TransposedConvolution, Requantise | None]:
+    """The convolution of that name and the requantisation that reads its accumulators, if any (SPEC HW-1).
+
+    Raises HardwareError RC-HW-CONFIG where `layer` is no convolution, ModelError where it does not exist.
+    """
+    operation = program.operation(layer)
+    if not isinstance(operation, Convolution | TransposedConvolution):
+        raise HardwareError("RC-HW-CONFIG", f"{layer} is a {operation.kind}; the engine runs convolutions")
+    for follower in program.operations:
+        if follower.source == operation.target and isinstance(follower, Requantise):
+            return operation, follower
+    return operation, None
+
+
+@dataclass(frozen=True, slots=True)
+class AxisPlan:
+    """How the taps of one axis move over the input; both axes share it (SPEC HW-5).
+
+    Output coordinate o has phase o % phases.  Its first tap reads input coordinate `start`, later taps follow at
+    distance `tap_step`, and leaving the output adds step[phase] to `start`.
+    taps  taps of each phase;  step  of each phase;  first  `start` of output 0;  tap_step  1 or -1.
+    kernel_taps  kernel index of every tap in visit order, by phase.
+    """
+
+    taps: tuple[int, ...]
+    step: tuple[int, ...]
+    first: int
+    tap_step: int
+    kernel_taps: tuple[tuple[int, ...], ...]
+
+    @property
+    def phases(self) -> int:
+        """Number of phases: the stride of a transposed convolution, else one."""
+        return len(self.taps)
+
+
+def _convolution_plan(kernel: int, stride: int, padding: int) -> AxisPlan:
+    return AxisPlan((kernel,), (stride,), -padding, 1, (tuple(range(kernel)),))
+
+
+def _transposed_plan(kernel: int, stride: int, padding: int) -> AxisPlan:
+    phases = [phase_taps(kernel, stride, padding, phase) for phase in range(stride)]
+    starts = [taps[0][1] for taps in phases]
+    following = [*starts[1:], starts[0] + 1]  # after the last phase the next input begins
+    step = tuple(after - before for before, after in zip(starts, following, strict=True))
+    return AxisPlan(tuple(len(t) for t in phases), step, starts[0], -1, tuple(tuple(k for k, _ in t) for t in phases))
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParameters:
+    """Everything that shapes one engine; each value is baked into the emitted HDL (SPEC HW-1).
+
+    kernel 1..9;  stride 1..4;  padding 0..kernel-1;  output_padding 0..stride-1 (transposed only, else 0)
+    in_channels, out_channels  1..1024;  height, width  of the input tile, 1..4096
+    activation  2..16 bits;  weight  signed, 2..16 bits;  accumulator  signed, up to 48 bits
+    output  2..16 bits, or None where raw accumulators come out
+    multiplier_bits  with the accumulator at most 63 bits
+    pi, po  input and output lanes, 1..16.
+    Raises HardwareError RC-HW-CONFIG.
+    """
+
+    kernel: int
+    stride: int
+    transposed: bool
+    padding: int
+    output_padding: int
+    in_channels: int
+    out_channels: int
+    height: int
+    width: int
+    activation: IntFormat
+    weight: IntFormat
+    accumulator: IntFormat
+    output: IntFormat | None
+    multiplier_bits: int
+    pi: int
+    po: int
+
+    def __post_init__(self) -> None:
+        self._check_shape()
+        self._check_formats()
+        _require(self.out_height >= 1 and self.out_width >= 1, f"a {self.height}x{self.width} tile gives no output")
+        for name, depth in self.depths.items():
+            _require(depth <= MAX_DEPTH, f"the {name} memory needs {depth} words, {MAX_DEPTH} is the limit")
+
+    def _check_shape(self) -> None:
+        _require_range("PI", self.pi, 1, MAX_LANES)
+        _require_range("PO", self.po, 1, MAX_LANES)
+        _require_range("kernel", self.kernel, 1, MAX_KERNEL)
+        _require_range("stride", self.stride, 1, MAX_STRIDE)
+        _require_range("padding", self.padding, 0, self.kernel - 1)
+        _require_range("output padding", self.output_padding, 0, self.stride - 1 if self.transposed else 0)
+        _require(
+            not self.transposed or self.kernel >= self.stride,
+            f"a transposed convolution needs a tap in every phase, kernel {self.kernel} is below stride {self.stride}",
+        )
+        for name in ("in_channels", "out_channels"):
+            _require_range(name, getattr(self, name), 1, MAX_CHANNELS)
+        for name in ("height", "width"):
+            _require_range(name, getattr(self, name), 1, MAX_SIZE)
+
+    def _check_formats(self) -> None:
+        _require(2 <= self.activation.bits <= 16, f"activations need 2..16 bits, got {self.activation}")
+        _require(
+            2 <= self.weight.bits <= 16 and self.weight.signed, f"weights need 2..16 signed bits, got {self.weight}"
+        )
+        _require(
+            self.accumulator.signed and self.accumulator.bits >= 2,
+            f"accumulators must be signed, got {self.accumulator}",
+        )
+        _require(self.output is None or 2 <= self.output.bits <= 16, f"outputs need 2..16 bits, got {self.output}")
+        _require_range("multiplier bits", self.multiplier_bits, 1, PRODUCT_BITS - self.accumulator.bits)
+
+    @classmethod
+    def from_program(
+        cls, program: Program, layer: str, height: int, width: int, pi: int, po: int
+    ) -> EngineParameters:
+        """The engine that runs one layer on a height x width tile (SPEC HW-1).  Raises HardwareError, ModelError."""
+        operation, requantise = layer_operations(program, layer)
+        source, target = program.tensor(operation.source), program.tensor(operation.target)
+        transposed = isinstance(operation, TransposedConvolution)
+        return cls(
+            kernel=int(operation.weight.shape[2]),
+            stride=int(operation.stride),
+            transposed=transposed,
+            padding=int(operation.padding),
+            output_padding=int(operation.output_padding) if isinstance(operation, TransposedConvolution) else 0,
+            in_channels=source.channels,
+            out_channels=target.channels,
+            height=height,
+            width=width,
+            activation=source.format,
+            weight=operation.weight_format,
+            accumulator=target.format,
+            output=program.tensor(requantise.target).format if requantise else None,
+            multiplier_bits=multiplier_bits(target.format),
+            pi=pi,
+            po=po,
+        )
+
+    @property
+    def plan(self) -> AxisPlan:
+        """Tap plan of both axes."""
+        if self.transposed:
+            return _transposed_plan(self.kernel, self.stride, self.padding)
+        return _convolution_plan(self.kernel, self.stride, self.padding)
+
+    def _out_size(self, size: int) -> int:
+        if self.transposed:
+            return transposed_size(size, self.kernel, self.stride, self.padding, self.output_padding)
+        return convolution_size(size, self.kernel, self.stride, self.padding)
+
+    @property
+    def out_height(self) -> int:
+        """Rows of the output."""
+        return self._out_size(self.height)
+
+    @property
+    def out_width(self) -> int:
+        """Columns of the output."""
+        return self._out_size(self.width)
+
+    @property
+    def in_groups(self) -> int:
+        """Activation words of one pixel: input channels by PI, rounded up."""
+        return -(-self.in_channels // self.pi)
+
+    @property
+    def out_groups(self) -> int:
+        """Output words of one pixel: output channels by PO, rounded up."""
+        return -(-self.out_channels // self.po)
+
+    @property
+    def out_format(self) -> IntFormat:
+        """Format of one output lane."""
+        return self.output or self.accumulator
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Bits of one word of every memory present."""
+        found = {
+            "activation": self.pi * self.activation.bits,
+            "weight": self.pi * self.weight.bits,
+            "bias": self.accumulator.bits,
+        }
+        return found | ({"multiplier": self.multiplier_bits, "shift": SHIFT_BITS} if self.output else {})
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """Words of every memory present; all but the activation memory exist once for each output lane."""
+        found = {
+            "activation": self.height * self.width * self.in_groups,
+            "weight": self.out_groups * self.kernel * self.kernel * self.in_groups,
+            "bias": self.out_groups,
+        }
+        return found | ({"multiplier": self.out_groups, "shift": self.out_groups} if self.output else {})
+
+    def lanes(self, memory: str) -> int:
+        """How many copies of that memory there are."""
+        return 1 if memory == "activation" else self.po
+
+    @property
+    def load_bits(self) -> int:
+        """Width of load_data: the widest memory word."""
+        return max(self.widths.values())
+
+    @property
+    def load_address_bits(self) -> int:
+        """Width of load_address: reaches the deepest memory."""
+        return address_bits(max(self.depths.values()))
+
+    @property
+    def product_bits(self) -> int:
+        """Signed bits that hold every product of an activation and a weight."""
+        return self.activation.bits + self.weight.bits
+
+    @property
+    def tree_levels(self) -> int:
+        """Adder levels, and pipeline stages, that sum PI products."""
+        return (self.pi - 1).bit_length()
+
+    @property
+    def words(self) -> int:
+        """Output words of one run."""
+        return self.out_height * self.out_width * self.out_groups
+
+    @property
+    def load_cycles(self) -> int:
+        """Cycles that fill every memory at one word a cycle (SPEC HW-6)."""
+        return sum(depth * self.lanes(name) for name, depth in self.depths.items())
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the issue of a step until its output word may be accepted (SPEC HW-6).
+
+        Address, memory, product, PI-adder levels, accumulate, [product, round, shift, clip,] word, accept.
+        """
+        return 5 + self.tree_levels + (4 if self.output else 0)
+
+    def _axis_taps(self, size: int) -> int:
+        taps = self.plan.taps
+        return sum(taps[o % len(taps)] for o in range(size))
+
+    @property
+    def steps(self) -> int:
+        """Cycles in which the MAC array works: one for each output word, tap and channel group (SPEC HW-6)."""
+        return self.out_groups * self.in_groups * self._axis_taps(self.out_height) * self._axis_taps(self.out_width)
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles from the edge that sees `start` to the edge that accepts the last word (SPEC HW-6).
+
+        Exact for an engine whose output is never held back.
+        """
+        return self.steps + self.latency
+
+    @property
+    def macs(self) -> int:
+        """Multiplications that the layer needs, taps outside the picture included, padded channels not."""
+        return (
+            self.out_channels
+            * self.in_channels
+            * self._axis_taps(self.out_height)
+            * self._axis_taps(self.out_width)
+        )
+
+    def describe(self) -> dict[str, object]:
+        """Plain values for a manifest (SPEC HW-7)."""
+        found: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            found[field.name] = str(value) if isinstance(value, IntFormat) else value
+        return found

@@ -1,0 +1,5 @@
+"""python -m refcodec."""
+
+from refcodec.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,317 @@
+"""The command line: parses, calls one function, prints (SPEC ERR-2)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from refcodec import __version__
+from refcodec.errors import FileError, RangeError, RefcodecError
+
+DONE, MISMATCH, REFUSED = 0, 1, 2
+DEFAULT_MODEL = "balle2018-relu-n32-m64-lambda0130-w8a8"
+DEFAULT_FLOAT = "balle2018-relu-n32-m64-lambda0130"
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with this project's one-line errors."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"refcodec: RC-USAGE: {message} (see {self.prog} --help)\n")
+        raise SystemExit(REFUSED)
+
+
+def _print(args: argparse.Namespace, document: dict[str, Any], text: str) -> None:
+    print(json.dumps(document, indent=1) if args.json else text)
+
+
+def _model(name: str) -> Any:
+    from refcodec.models.shipped import resolve
+    from refcodec.program.model_file import load_model
+
+    return load_model(resolve(name, ".rcm"))
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from refcodec.demo import run_demo
+
+    return DONE if run_demo(args.output, args.image, args.model) else MISMATCH
+
+
+def _import(args: argparse.Namespace) -> int:
+    from refcodec.models.architecture import check, identify
+    from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
+
+    parameters = load_parameters(args.checkpoint)
+    metadata = read_metadata(args.checkpoint)
+    if args.backbone:
+        metadata["backbone"] = args.backbone
+    architecture = identify(parameters, metadata)
+    check(parameters, architecture)
+    save_parameters(args.output, parameters, metadata)
+    print(
+        f"{args.output}: {architecture.family}, {architecture.backbone} backbone, "
+        f"N={architecture.n}, M={architecture.m}"
+    )
+    return DONE
+
+
+def _quantize(args: argparse.Namespace) -> int:
+    from refcodec.atomic import write_bytes
+    from refcodec.program.model_file import save_model
+    from refcodec.quantize.integerise import integerise
+    from refcodec.quantize.pipeline import calibrate, load_twin
+    from refcodec.quantize.recipe import load_recipe, recipe_text
+
+    trained = load_twin(args.checkpoint)
+    if args.recipe:
+        recipe = load_recipe(args.recipe)
+    elif args.calibrate:
+        recipe = calibrate(trained, args.calibrate, args.pictures, args.weights, args.activations, args.observer)
+    else:
+        raise RangeError("give --calibrate DIR with photographs, or --recipe FILE", "RC-USAGE")
+    model = integerise(trained, recipe)
+    save_model(args.output, model)
+    if args.save_recipe:
+        write_bytes(args.save_recipe, recipe_text(recipe).encode())
+    print(f"{args.output}: {recipe.precision}, identity {model.identity}")
+    return DONE
+
+
+def _encode(args: argparse.Namespace) -> int:
+    from refcodec.atomic import write_bytes
+    from refcodec.codecs.picture import read_picture
+    from refcodec.models.encoder import encode_picture
+
+    model = _model(args.model)
+    picture = read_picture(args.picture)
+    stream = encode_picture(picture, model)
+    write_bytes(args.output, stream)
+    pixels = picture.shape[0] * picture.shape[1]
+    print(f"{args.output}: {len(stream)} bytes, {8 * len(stream) / pixels:.4f} bit per pixel")
+    return DONE
+
+
+def _decode(args: argparse.Namespace) -> int:
+    from refcodec.codecs.picture import write_picture
+    from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+    from refcodec.codecs.taps import write_taps
+
+    codec = ScaleHyperprior.from_model(_model(args.model))
+    content = _read(args.stream)
+    taps: dict[str, Any] = {}
+    picture = decode(content, codec, taps.__setitem__ if args.taps else None)
+    if args.taps:
+        write_taps(args.taps, codec, taps)
+    write_picture(args.output, picture)
+    print(f"{args.output}: {picture.shape[1]}x{picture.shape[0]}")
+    return DONE
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FileError("RC-FILE-READ", f"cannot read {path}: {error.strerror}") from error
+
+
+def _info(args: argparse.Namespace) -> int:
+    from refcodec.codecs.stream import MAGIC, parse
+    from refcodec.describe import describe_model, describe_stream, model_text, stream_text
+    from refcodec.models.shipped import resolve
+
+    path = args.file if os.path.exists(args.file) else str(resolve(args.file, ".rcm"))
+    content = _read(path)
+    if content[: len(MAGIC)] == MAGIC:
+        stream = describe_stream(parse(content))
+        _print(args, stream, stream_text(stream))
+    else:
+        model = describe_model(_model(path))
+        _print(args, model, model_text(model))
+    return DONE
+
+
+def _vectors_build(args: argparse.Namespace) -> int:
+    from refcodec.vectorgen.suite import build_suite
+
+    count = build_suite(args.output)
+    print(f"{args.output}: {count} cases")
+    return DONE
+
+
+def _vectors_verify(args: argparse.Namespace) -> int:
+    from refcodec.vectorgen.verify import verify_suite
+
+    report = verify_suite(args.suite)
+    _print(args, report.as_json(), report.as_text())
+    return DONE if report.passed else MISMATCH
+
+
+def _hw_simulate(args: argparse.Namespace) -> int:
+    from refcodec.datapath import simulate
+
+    report = simulate(_model(args.model), args.layer, _lanes(args), args.stream, args.tile, args.vcd)
+    _print(args, report.as_json(), report.as_text())
+    return DONE if report.passed else MISMATCH
+
+
+def _hw_convert(args: argparse.Namespace) -> int:
+    from refcodec.datapath import convert
+
+    manifest = convert(_model(args.model), args.layer, _lanes(args), args.stream, args.tile, args.to, args.output)
+    print(f"{args.output}: {len(manifest['files'])} files for {args.layer}, {manifest['cycles']} cycles")
+    return DONE
+
+
+def _hw_cosim(args: argparse.Namespace) -> int:
+    from refcodec.datapath import cosimulate
+
+    report = cosimulate(args.folder)
+    _print(args, report.as_json(), report.as_text())
+    return DONE if report.passed else MISMATCH
+
+
+def _lanes(args: argparse.Namespace) -> tuple[int, int]:
+    return args.pi, args.po
+
+
+def _tile(text: str) -> tuple[int, int]:
+    height, separator, width = text.partition("x")
+    if not (separator and height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form HEIGHTxWIDTH")
+    return int(height), int(width)
+
+
+def _command(
+    group: Any, name: str, run: Callable[[argparse.Namespace], int], about: str, example: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = group.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_codec_commands(group: Any) -> None:
+    demo = _command(group, "demo", _demo, "decode, verify and simulate a photograph, end to end", "refcodec demo -o out")
+    demo.add_argument("--image", help="a picture of your own instead of the shipped stream")
+    demo.add_argument("--model", default=DEFAULT_MODEL, help="model file or shipped name (default: %(default)s)")
+    demo.add_argument("-o", "--output", default="refcodec-demo", help="folder to write (default: %(default)s)")
+
+    bring = _command(
+        group, "import", _import, "check a float checkpoint and store it as safetensors",
+        "refcodec import bmshj2018-hyperprior-3.pth.tar -o model.safetensors",
+    )  # fmt: skip
+    bring.add_argument("checkpoint", help="PyTorch zip checkpoint, .npz or .safetensors with CompressAI's names")
+    bring.add_argument("--backbone", choices=("ReLU", "GDN", "GDN1"), help="when the file does not say")
+    bring.add_argument("-o", "--output", required=True, help="safetensors file to write")
+
+    encode = _command(group, "encode", _encode, "code a picture", "refcodec encode photo.png -o photo.rcb")
+    encode.add_argument("picture", help="8-bit RGB or grey picture")
+    encode.add_argument("--model", default=DEFAULT_MODEL, help="model file or shipped name (default: %(default)s)")
+    encode.add_argument("-o", "--output", required=True, help="stream to write")
+
+    decode = _command(group, "decode", _decode, "decode a stream in integers", "refcodec decode photo.rcb -o photo.png")
+    decode.add_argument("stream", help="stream (.rcb)")
+    decode.add_argument("--model", default=DEFAULT_MODEL, help="model file or shipped name (default: %(default)s)")
+    decode.add_argument("--taps", metavar="DIR", help="also write every tensor on the way")
+    decode.add_argument("-o", "--output", required=True, help="lossless picture to write, such as .png")
+
+    info = _command(group, "info", _info, "describe a model or a stream", "refcodec info photo.rcb --json")
+    info.add_argument("file", nargs="?", default=DEFAULT_MODEL, help="model file, stream, or shipped name")
+    info.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_quantize(group: Any) -> None:
+    quantize = _command(
+        group, "quantize", _quantize, "turn float weights into an integer model",
+        "refcodec quantize model.safetensors --weights 8 --activations 8 --calibrate photos -o model.rcm",
+    )  # fmt: skip
+    quantize.add_argument("checkpoint", nargs="?", default=DEFAULT_FLOAT, help="float model or shipped name")
+    quantize.add_argument("--weights", type=int, default=8, metavar="BITS", help="2..16 (default: %(default)s)")
+    quantize.add_argument("--activations", type=int, default=8, metavar="BITS", help="2..16 (default: %(default)s)")
+    quantize.add_argument("--calibrate", metavar="DIR", help="folder of photographs")
+    quantize.add_argument("--pictures", type=int, default=16, metavar="N", help="how many (default: %(default)s)")
+    quantize.add_argument("--observer", choices=("mse", "minmax"), default="mse", help="(default: %(default)s)")
+    quantize.add_argument("--recipe", metavar="FILE", help="use the choices of an earlier run, no photographs needed")
+    quantize.add_argument("--save-recipe", metavar="FILE", help="store the choices of this run")
+    quantize.add_argument("-o", "--output", required=True, help="model file to write (.rcm)")
+
+
+def _add_vectors(group: Any) -> None:
+    vectors = group.add_parser("vectors", help="build and verify conformance vectors")
+    commands = vectors.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    build = _command(commands, "build", _vectors_build, "write the vector suite", "refcodec vectors build -o vectors")
+    build.add_argument("-o", "--output", required=True, help="folder to write")
+    verify = _command(commands, "verify", _vectors_verify, "check a suite", "refcodec vectors verify vectors")
+    verify.add_argument("suite", help="folder of a suite")
+    verify.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_hardware(group: Any) -> None:
+    hardware = group.add_parser("hw", help="simulate, convert and co-simulate the datapath")
+    commands = hardware.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    simulate = _command(
+        commands, "simulate", _hw_simulate, "run a layer in MyHDL against the golden model",
+        "refcodec hw simulate --layer h_s.0 --vcd wave.vcd",
+    )  # fmt: skip
+    simulate.add_argument("--vcd", metavar="FILE", help="write a wave")
+    simulate.add_argument("--json", action="store_true", help="print JSON")
+    convert = _command(
+        commands, "convert", _hw_convert, "write a layer as Verilog or VHDL with test bench and vectors",
+        "refcodec hw convert --layer h_s.0 --to verilog -o rtl",
+    )  # fmt: skip
+    convert.add_argument("--to", choices=("verilog", "vhdl"), required=True, help="language")
+    convert.add_argument("-o", "--output", required=True, help="folder to write")
+    for parser in (simulate, convert):
+        parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help="model file or shipped name")
+        parser.add_argument("--layer", required=True, help="such as h_s.0 or g_s.6")
+        parser.add_argument("--stream", metavar="FILE", help="stream whose tensors are the stimulus (default: shipped)")
+        parser.add_argument("--tile", type=_tile, metavar="HxW", help="input tile (default: 2x2, or whole to convert)")
+        parser.add_argument("--pi", type=int, default=8, help="input lanes (default: %(default)s)")
+        parser.add_argument("--po", type=int, default=8, help="output lanes (default: %(default)s)")
+    cosim = _command(
+        commands, "cosim", _hw_cosim, "run converted HDL in every simulator found", "refcodec hw cosim rtl"
+    )
+    cosim.add_argument("folder", help="what hw convert wrote")
+    cosim.add_argument("--json", action="store_true", help="print JSON")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = _Parser(prog="refcodec", description="Integer-only golden reference for quantised neural codecs.")
+    parser.add_argument("--version", action="version", version=f"refcodec {__version__}")
+    group = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_codec_commands(group)
+    _add_quantize(group)
+    _add_vectors(group)
+    _add_hardware(group)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0 done, 1 mismatch, 2 refused (SPEC ERR-2)."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except RefcodecError as error:
+        sys.stderr.write(f"refcodec: {' '.join(str(error).split())}\n")
+        return REFUSED
+    except MemoryError:
+        sys.stderr.write("refcodec: RC-RANGE: not enough memory for this input\n")
+        return REFUSED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        sys.stderr.write("refcodec: interrupted\n")
+        return 130

@@ -1,0 +1,92 @@
+"""What a model or a stream is, as plain values for JSON and as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from refcodec.codecs.stream import Stream
+from refcodec.program.model_file import Model
+from refcodec.program.program import Program
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
+    """Columns of text, numbers to the right."""
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    numeric = [all(isinstance(row[column], (int, float)) for row in rows) for column in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def describe_program(program: Program) -> list[dict[str, Any]]:
+    """One entry per operation: what it reads and writes, in which formats, with how many constants."""
+    return [
+        {
+            "operation": op.name,
+            "kind": op.kind,
+            "reads": op.source,
+            "input_format": str(program.tensor(op.source).format),
+            "output_format": str(program.tensor(op.target).format),
+            "channels": program.tensor(op.target).channels,
+            "constants": sum(getattr(op, name).size for name in op.constants),
+        }
+        for op in program.operations
+    ]
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """Identity, settings, provenance and programs of a model."""
+    return {
+        "family": model.family,
+        "identity": model.identity,
+        "settings": dict(model.settings),
+        "can_encode": bool(model.encoder),
+        "provenance": dict(model.provenance),
+        "programs": {name: describe_program(program) for name, program in sorted(model.programs.items())},
+        "tables": {name: int(array.size) for name, array in sorted(model.tables.items())},
+    }
+
+
+def describe_stream(stream: Stream) -> dict[str, Any]:
+    """Geometry, model identity and section sizes of a stream."""
+    return {
+        "width": stream.geometry.width,
+        "height": stream.geometry.height,
+        "channels": stream.geometry.channels,
+        "model": stream.identity,
+        "bytes": stream.offsets[-1] + len(stream.payloads[-1]),
+        "z_bytes": len(stream.payloads[0]),
+        "y_bytes": len(stream.payloads[1]),
+    }
+
+
+def model_text(description: dict[str, Any]) -> str:
+    """A model's description for people."""
+    lines = [
+        f"{description['family']}  identity {description['identity']}",
+        "  ".join(f"{key} {value}" for key, value in description["settings"].items())
+        + ("  with encoder" if description["can_encode"] else "  decoder only"),
+    ]
+    lines += [f"{key}: {value}" for key, value in description["provenance"].items()]
+    for name, operations in description["programs"].items():
+        head = ["operation", "kind", "reads", "input_format", "output_format", "channels", "constants"]
+        lines += ["", name, table([[op[key] for key in head] for op in operations], head)]
+    return "\n".join(lines)
+
+
+def stream_text(description: dict[str, Any]) -> str:
+    """A stream's description for people."""
+    pixels = description["width"] * description["height"]
+    colour = {1: "grey", 3: "RGB"}[description["channels"]]
+    return (
+        f"{description['width']}x{description['height']} {colour}, {description['bytes']} bytes "
+        f"({8 * description['bytes'] / pixels:.4f} bit per pixel): z {description['z_bytes']}, "
+        f"y {description['y_bytes']}\nmodel {description['model']}"
+    )

@@ -1,0 +1,50 @@
+"""The repository's own audits: print every complaint, and exit 1 if there is one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from checks.integers import no_floats
+from checks.layering import import_order, package_sources
+from checks.specification import clause_links, error_table, malformed_fences, spec_is_code, spec_language
+from checks.strays import strays
+from refcodec.errors import CODES
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def specification(root: Path) -> list[str]:
+    """All the complaints about SPEC.md and the code it numbers."""
+    missing = [name for name in ("SPEC.md", "refcodec/fixed.py") if not (root / name).is_file()]
+    if missing:
+        return [f"{name}: missing" for name in missing]
+    spec = (root / "SPEC.md").read_text(encoding="utf-8")
+    fixed = (root / "refcodec/fixed.py").read_text(encoding="utf-8")
+    tests = {path.name: path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("*.py"))}
+    return [
+        *malformed_fences(spec),
+        *spec_is_code(spec, fixed),
+        *spec_language(spec),
+        *clause_links(spec, package_sources(root), tests),
+        *error_table(spec, CODES),
+    ]
+
+
+def complaints(root: Path) -> list[str]:
+    """Everything that is wrong with the repository at `root`."""
+    sources = package_sources(root)
+    return [*import_order(sources), *no_floats(sources), *specification(root), *strays(root)]
+
+
+def main() -> int:
+    """Print the complaints; 1 if there are any."""
+    found = complaints(ROOT)
+    for line in found:
+        print(line)
+    print(f"{len(found)} complaints" if found else "the repository is in order")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
