@@ -2,43 +2,96 @@
 
 from __future__ import annotations
 
-from myhdl import always, block
+from myhdl import always, block, instance, intbv
 
 from hw.clip import clip
-from hw.elaboration import bit, limits, signed
+from hw.elaboration import bit, limits, signed, unsigned
 
 # Holds |accumulator * multiplier| < 2**62 plus the largest rounding half, 2**61.
 WIDE_BITS = 64
+STAGES = 4
 
 
 @block
-def requantise(  # type: ignore[no-untyped-def]
-    clock, reset, advance, valid, accumulator, multiplier, shift, result_valid, result, lo, hi
+def requantise_lane(  # type: ignore[no-untyped-def]
+    clock, advance, valid, stages, accumulator, multiplier, shift, result, lo, hi
 ):
-    """Scale by multiplier / 2**shift, round half up, saturate to lo .. hi (SPEC HW-3, RQ-1).
+    """The stages of one lane; operands, timing and result as in `requantise` (SPEC HW-3, RQ-1).
 
-    accumulator  signed A bits;  multiplier  unsigned M bits, A + M <= 63;  shift  unsigned, 1..62;
-    result  a bus whose format holds lo .. hi.  All three operands are sampled with `valid`.
-    Latency four cycles with `advance`: product and half, sum, shift, clip.  One value a cycle.
+    valid  operands are present;  stages  list of `valid` one, two, three and four cycles later.
     """
+    factor_lo, factor_hi = limits(len(multiplier) + 1)
     wide_lo, wide_hi = limits(WIDE_BITS)
     product = signed(WIDE_BITS)
     half = signed(WIDE_BITS)
     rounded = signed(WIDE_BITS)
     scaled = signed(WIDE_BITS)
-    product_shift = signal_like(shift)
-    rounded_shift = signal_like(shift)
-    product_valid, rounded_valid, scaled_valid = bit(), bit(), bit()
+    product_shift = unsigned(len(shift))
+    rounded_shift = unsigned(len(shift))
+    product_valid = stages[0]
+    rounded_valid = stages[1]
+    saturation = clip(clock, advance, stages[2], scaled, result, lo, hi)
+
+    @instance
+    def multiply():
+        factor = intbv(0, min=factor_lo, max=factor_hi)
+        power = intbv(0, min=wide_lo, max=wide_hi)
+        while True:
+            yield clock.posedge
+            if advance:
+                if valid:
+                    factor[:] = multiplier
+                    product.next = accumulator * factor
+                    power[:] = 1
+                    power[:] = power << shift
+                    half.next = power >> 1
+                    product_shift.next = shift
+
+    @always(clock.posedge)
+    def add_half():
+        if advance:
+            if product_valid:
+                rounded.next = product + half
+                rounded_shift.next = product_shift
+
+    @always(clock.posedge)
+    def scale():
+        if advance:
+            if rounded_valid:
+                scaled.next = rounded >> rounded_shift
+
+    return multiply, add_half, scale, saturation
+
+
+@block
+def requantise(  # type: ignore[no-untyped-def]
+    clock, reset, advance, valid, accumulators, multipliers, shifts, result_valid, results, lo, hi
+):
+    """Scale by multiplier / 2**shift, round half up, saturate to lo .. hi, lane by lane (SPEC HW-3, RQ-1).
+
+    accumulators  list of signed A-bit buses;  multipliers  unsigned M bits, A + M <= 63;  shifts  unsigned, 1..62
+    results  buses whose format holds lo .. hi.  All operands are sampled with `valid`.
+    Latency four cycles with `advance`: product and half, sum, shift, clip.  One value a cycle in every lane.
+    """
+    stages = [bit() for _ in range(STAGES - 1)]
+    top = STAGES - 2
+    lanes = []
+    for p in range(len(results)):
+        accumulator, multiplier, shift, result = accumulators[p], multipliers[p], shifts[p], results[p]
+        lanes.append(
+            requantise_lane(clock, advance, valid, stages, accumulator, multiplier, shift, result, lo, hi)
+        )
 
     @always(clock.posedge)
     def follow():
         if reset:
-            product_valid.next = False
-            rounded_valid.next = False
-            scaled_valid.next = False
+            for i in range(STAGES - 1):
+                stages[i].next = False
             result_valid.next = False
         elif advance:
-            product_valid.next = valid
-            rounded_valid.next = product_valid
-            scaled_valid.next = rounded_valid
-            result_valid.next = scaled_valid
+            stages[0].next = valid
+            for i in range(1, STAGES - 1):
+                stages[i].next = stages[i - 1]
+            result_valid.next = stages[top]
+
+    return lanes, follow

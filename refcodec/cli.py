@@ -12,10 +12,9 @@ from typing import Any, NoReturn
 
 from refcodec import __version__
 from refcodec.errors import FileError, RangeError, RefcodecError
+from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, resolve
 
 DONE, MISMATCH, REFUSED = 0, 1, 2
-DEFAULT_MODEL = "balle2018-relu-n32-m64-lambda0130-w8a8"
-DEFAULT_FLOAT = "balle2018-relu-n32-m64-lambda0130"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,7 +30,6 @@ def _print(args: argparse.Namespace, document: dict[str, Any], text: str) -> Non
 
 
 def _model(name: str) -> Any:
-    from refcodec.models.shipped import resolve
     from refcodec.program.model_file import load_model
 
     return load_model(resolve(name, ".rcm"))
@@ -63,16 +61,20 @@ def _import(args: argparse.Namespace) -> int:
 
 def _quantize(args: argparse.Namespace) -> int:
     from refcodec.atomic import write_bytes
+    from refcodec.models.trained import load_trained
     from refcodec.program.model_file import save_model
+    from refcodec.quantize.calibrate import choose, observe
     from refcodec.quantize.integerise import integerise
-    from refcodec.quantize.pipeline import calibrate, load_twin
-    from refcodec.quantize.recipe import load_recipe, recipe_text
+    from refcodec.quantize.photographs import find_photographs, load_photographs
+    from refcodec.quantize.recipe import check_widths, load_recipe, recipe_text
 
-    trained = load_twin(args.checkpoint)
+    trained = load_trained(resolve(args.checkpoint, ".safetensors"))
     if args.recipe:
-        recipe = load_recipe(args.recipe)
+        recipe = load_recipe(resolve(args.recipe, ".json"))
     elif args.calibrate:
-        recipe = calibrate(trained, args.calibrate, args.pictures, args.weights, args.activations, args.observer)
+        check_widths(args.weights, args.activations)
+        observations = observe(trained.twin, load_photographs(find_photographs(args.calibrate, args.pictures)))
+        recipe = choose(trained.twin, observations, args.weights, args.activations, args.observer)
     else:
         raise RangeError("give --calibrate DIR with photographs, or --recipe FILE", "RC-USAGE")
     model = integerise(trained, recipe)
@@ -100,17 +102,28 @@ def _encode(args: argparse.Namespace) -> int:
 def _decode(args: argparse.Namespace) -> int:
     from refcodec.codecs.picture import write_picture
     from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
-    from refcodec.codecs.taps import write_taps
 
     codec = ScaleHyperprior.from_model(_model(args.model))
     content = _read(args.stream)
     taps: dict[str, Any] = {}
     picture = decode(content, codec, taps.__setitem__ if args.taps else None)
     if args.taps:
-        write_taps(args.taps, codec, taps)
+        _write_taps(args, codec, content, {**taps, "picture": picture})
     write_picture(args.output, picture)
     print(f"{args.output}: {picture.shape[1]}x{picture.shape[0]}")
     return DONE
+
+
+def _write_taps(args: argparse.Namespace, codec: Any, content: bytes, taps: dict[str, Any]) -> None:
+    """Every tensor of a decode as one conformance case."""
+    from refcodec.atomic import new_folder
+    from refcodec.vectorgen.case import case_files
+    from refcodec.vectorgen.decoder import stream_case
+    from refcodec.vectorgen.suite import write_case
+
+    case = stream_case(Path(args.stream).stem, "every tensor of a decode", content, codec, taps, args.model)
+    with new_folder(args.taps, "case.json") as folder:
+        write_case(folder, case_files(case))
 
 
 def _read(path: str) -> bytes:
@@ -123,7 +136,6 @@ def _read(path: str) -> bytes:
 def _info(args: argparse.Namespace) -> int:
     from refcodec.codecs.stream import MAGIC, parse
     from refcodec.describe import describe_model, describe_stream, model_text, stream_text
-    from refcodec.models.shipped import resolve
 
     path = args.file if os.path.exists(args.file) else str(resolve(args.file, ".rcm"))
     content = _read(path)

@@ -1,6 +1,7 @@
-"""The float twin equals plain loops in float64, layer by layer and as a whole, and the figures measured with PyTorch."""
+"""The float twin equals plain loops in float64, layer by layer and as a whole, and PyTorch's figures on photographs."""
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -120,16 +121,17 @@ def test_convolutions_do_not_depend_on_strips(monkeypatch, limit):
     np.testing.assert_array_equal(transposed_convolution(x, weight, bias, 2), naive_transposed(x, weight, bias, 2))
 
 
-def test_convolutions_gather_a_bounded_strip(monkeypatch):
-    made = []
-    real = np.empty
-    monkeypatch.setattr(float_layers.np, "empty", lambda shape, dtype: made.append(shape) or real(shape, dtype))
+@pytest.mark.parametrize(
+    ("layer", "stride", "output"), [(convolution, 1, 4 << 20), (transposed_convolution, 2, 16 << 20)]
+)
+def test_convolutions_need_little_memory(layer, stride, output):
+    """Above the padded input and the output, a few strips; the whole picture's taps would take 25 * 4 MiB."""
     x, weight = np.zeros((8, 512, 256), np.float32), np.zeros((8, 8, 5, 5), np.float32)
-    convolution(x, weight, np.zeros(8, np.float32), 1)
-    transposed_convolution(x, weight, np.zeros(8, np.float32), 2)
-    gathered = [shape for shape in made if len(shape) == 4]
-    assert len(gathered) > 10
-    assert max(int(np.prod(shape)) for shape in gathered) <= float_layers.GATHER_LIMIT == 1 << 20
+    tracemalloc.start()
+    layer(x, weight, np.zeros(8, np.float32), stride)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.05 * x.nbytes + output + (12 << 20)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,9 @@ def tiny(backbone: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     parameters = load_parameters(CHECKPOINT)
     for name in parameters:
         if name.startswith(("g_", "h_")) and name.endswith("bias"):
-            parameters[name] = np.abs(parameters[name]) + 0.1
+            parameters[name] = np.abs(parameters[name]) + np.float32(0.1)
+        if name.endswith("beta"):  # away from its floor, where float32 divides by almost nothing
+            parameters[name] = np.abs(parameters[name]) + np.float32(0.3)
     if backbone == "relu":
         kept = {"0", "2", "4", "6"}
         parameters = {
@@ -320,7 +324,7 @@ def test_float_twin_takes_medians_from_the_middle_quantile():
 def test_float_twin_refuses_incomplete_parameters():
     parameters, _ = tiny("relu")
     del parameters["h_a.2.bias"]
-    with pytest.raises(ModelError, match="RC-CHECKPOINT-PARAMETER: h_a.2.bias"):
+    with pytest.raises(ModelError, match=r"RC-CHECKPOINT-PARAMETER: h_a\.2\.bias"):
         FloatScaleHyperprior(parameters)
 
 

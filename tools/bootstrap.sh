@@ -11,17 +11,20 @@ programs="iverilog ghdl verilator g++ make" # each is also the name of its Debia
 
 say() { echo "bootstrap: $*"; }
 
+# A program can be there and not run: ghdl without a code generator, say. iverilog knows -V alone.
+runs() { "$1" --version >/dev/null 2>&1 </dev/null || "$1" -V >/dev/null 2>&1 </dev/null; }
+
 missing_programs() {
     for program in $programs; do
-        command -v "$program" >/dev/null || printf ' %s' "$program"
+        runs "$program" || printf ' %s' "$program"
     done
 }
 
 # What has to be the same for a set-up to be still good.
-fingerprint() {
+fingerprint() { # reads $missing
     pwd -P
     cksum setup.cfg pyproject.toml tools/bootstrap.sh
-    echo "missing:$(missing_programs)"
+    echo "missing:$missing"
 }
 
 # A version manager's shim may exist and yet not run, so every candidate is run.
@@ -87,18 +90,23 @@ make_venv() {
     "$python" -m venv --clear .venv
 }
 
-if [ -f "$stamp" ] && [ -x .venv/bin/refcodec ] && [ "$(cat "$stamp")" = "$(fingerprint)" ]; then
-    missing=$(missing_programs)
+report_missing() {
     [ -z "$missing" ] || say "not installed, what needs them is skipped:$missing"
+}
+
+missing=$(missing_programs)
+if [ -f "$stamp" ] && [ -x .venv/bin/refcodec ] && [ "$(cat "$stamp")" = "$(fingerprint)" ]; then
+    report_missing
     exit 0
 fi
 
-missing=$(missing_programs)
-[ -z "$missing" ] || install_packages $missing
+if [ -n "$missing" ]; then
+    install_packages $missing
+    missing=$(missing_programs)
+fi
 make_venv
 say "installing refcodec[$extras] into .venv"
 .venv/bin/python -m pip install -qq --disable-pip-version-check --editable ".[$extras]"
-missing=$(missing_programs)
-[ -z "$missing" ] || say "not installed, what needs them is skipped:$missing"
+report_missing
 fingerprint >"$stamp"
 say "ready"

@@ -1,6 +1,6 @@
 """Fetch the third-party coders that the tests compare with: `python tools/fetch_oracles.py`.
 
-The CompressAI wheel is downloaded with pip into `.oracles` and only its two extension modules are kept: `ans` (rANS) and
+Of the CompressAI wheel that pip downloads, only the two extension modules are kept in `.oracles`: `ans` (rANS) and
 `_CXX` (table quantisation), which import without PyTorch. They are run by tests, never by refcodec. Where no wheel can
 be had, one line says so, and those tests are skipped.
 """

@@ -1,18 +1,38 @@
-"""Write the float models refcodec ships: `python tools/ship_models.py SRC_DIR`.
+"""Write what refcodec ships: `python tools/ship_models.py MODELS PHOTOGRAPHS PICTURE`.
 
-SRC_DIR holds the trained models as `<name>.safetensors` with their training metadata. Left out are the Gaussian tables:
-they are the same for every model and shipped once elsewhere. Equal sources give equal bytes.
+MODELS holds the trained float models as `<name>.safetensors` with their training metadata; their Gaussian tables are left
+out, because they are the same for every model and shipped once elsewhere. PHOTOGRAPHS is the folder that the recipes are
+calibrated on, PICTURE the photograph whose stream is shipped. Equal sources give equal floats; recipes and the stream
+pass through floating point and may differ in their last digits from machine to machine, which is why they are shipped.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 from pathlib import Path
 
+from refcodec.codecs.picture import read_picture
 from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
+from refcodec.models.encoder import encode_picture
+from refcodec.models.shipped import (
+    DEFAULT_FLOAT,
+    DEFAULT_MODEL,
+    DEFAULT_STREAM,
+    RECIPES,
+    recipe_name,
+    shipped_path,
+)
+from refcodec.models.trained import load_trained
+from refcodec.program.model_file import load_model, save_model
+from refcodec.quantize.calibrate import choose, observe
+from refcodec.quantize.integerise import integerise
+from refcodec.quantize.photographs import find_photographs, load_photographs
+from refcodec.quantize.recipe import recipe_text
 
-NAMES = ("balle2018-relu-n32-m64-lambda0130",)
+NAMES = (DEFAULT_FLOAT,)
+PICTURES = 16
 TARGET = Path(__file__).parents[1] / "refcodec" / "models" / "shipped"
 UNIVERSAL = "gaussian_conditional."
 COPIED = ("architecture", "backbone", "N", "M", "kodak_odd_mean_psnr_db", "kodak_odd_mean_bpp")
@@ -32,16 +52,41 @@ def ship(source: Path, target: Path) -> None:
     save_parameters(target, kept, shipped_metadata(read_metadata(source), digest))
 
 
+def report(path: Path) -> None:
+    """One line on a file just written."""
+    print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.stat().st_size:>8}  {path.name}")
+
+
+def quantise(photographs: Path) -> None:
+    """Write the recipe of every precision, and the default integer model."""
+    trained = load_trained(shipped_path(DEFAULT_FLOAT))
+    observations = observe(trained.twin, load_photographs(find_photographs(photographs, PICTURES)))
+    for precision in RECIPES:
+        weights, activations = (int(bits) for bits in re.findall(r"\d+", precision))
+        recipe = choose(trained.twin, observations, weights, activations, "mse")
+        target = TARGET / f"{recipe_name(precision)}.json"
+        target.write_text(recipe_text(recipe))
+        report(target)
+        if recipe_name(precision) == DEFAULT_MODEL:
+            save_model(TARGET / f"{DEFAULT_MODEL}.rcm", integerise(trained, recipe))
+            report(TARGET / f"{DEFAULT_MODEL}.rcm")
+
+
 def main() -> None:
-    """Parse the command line and write every model in NAMES."""
-    parser = argparse.ArgumentParser(description="write the shipped float models")
-    parser.add_argument("source", type=Path, metavar="SRC_DIR", help="folder of the trained models")
-    folder = parser.parse_args().source
+    """Parse the command line and write everything."""
+    parser = argparse.ArgumentParser(description="write the shipped models, recipes and stream")
+    parser.add_argument("models", type=Path, help="folder of the trained models")
+    parser.add_argument("photographs", type=Path, help="folder to calibrate on")
+    parser.add_argument("picture", type=Path, help="photograph to ship as a stream")
+    args = parser.parse_args()
     TARGET.mkdir(exist_ok=True)
     for name in NAMES:
-        target = TARGET / f"{name}.safetensors"
-        ship(folder / target.name, target)
-        print(f"{hashlib.sha256(target.read_bytes()).hexdigest()}  {target.stat().st_size:>8}  {target.name}")
+        ship(args.models / f"{name}.safetensors", TARGET / f"{name}.safetensors")
+        report(TARGET / f"{name}.safetensors")
+    quantise(args.photographs)
+    stream = TARGET / f"{DEFAULT_STREAM}.rcb"
+    stream.write_bytes(encode_picture(read_picture(args.picture), load_model(TARGET / f"{DEFAULT_MODEL}.rcm")))
+    report(stream)
 
 
 if __name__ == "__main__":

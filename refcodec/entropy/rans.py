@@ -1,7 +1,9 @@
 """Range asymmetric numeral system: 64-bit state, 32-bit words, 4-bit escapes; the bytes of CompressAI's `ans` coder.
 
 The state stays in 2**31 .. 2**63 - 1, so no operation wraps. A decoder step undoes an encoder step exactly: `decode`
-accepts a payload if and only if `encode` makes it, and the state in which encoding began is the integrity check.
+accepts a payload if and only if `encode` makes it. The state in which encoding began vouches for what was decoded, but
+for one thing: the four-bit nibbles of an escape pass through the state unmixed, so damage to them may change just that
+symbol. Containers add a checksum.
 """
 
 from __future__ import annotations

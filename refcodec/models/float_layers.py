@@ -29,7 +29,7 @@ def _check_convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, inpu
 def _tap_products(
     padded: np.ndarray, kernel: np.ndarray, taps: Sequence[tuple[int, int]], stride: int, out: np.ndarray
 ) -> None:
-    """out[o, y, x] = sum over t, c of kernel[o, t, c] * padded[c, stride * y + dy, stride * x + dx], dy, dx = taps[t]."""
+    """out[o, y, x] = sum over t, c of kernel[o, t, c] * padded[c, stride*y + dy, stride*x + dx], (dy, dx) = taps[t]."""
     outputs, rows, columns = out.shape
     channels = padded.shape[0]
     matrix = np.ascontiguousarray(kernel.reshape(outputs, -1))

@@ -1,30 +1,52 @@
-"""The float models that come with refcodec (see `shipped/PROVENANCE.md`)."""
+"""The models, recipes and streams that come with refcodec (see `shipped/PROVENANCE.md`)."""
 
 from __future__ import annotations
 
 import importlib.resources
 from pathlib import Path
 
-from refcodec.errors import ModelError
+from refcodec.errors import FileError, ModelError
 
-_SUFFIX = ".safetensors"
+DEFAULT_FLOAT = "balle2018-relu-n32-m64-lambda0130"
+DEFAULT_MODEL = f"{DEFAULT_FLOAT}-w8a8"
+DEFAULT_STREAM = "photograph"
+RECIPES = ("w4a4", "w8a8", "w12a12", "w16a16")
 
 
 def _folder() -> Path:
     return Path(str(importlib.resources.files("refcodec.models") / "shipped"))
 
 
-def shipped_names() -> list[str]:
-    """The names of the shipped models, sorted."""
-    return sorted(path.name.removesuffix(_SUFFIX) for path in _folder().glob(f"*{_SUFFIX}"))
+def shipped_names(suffix: str = ".safetensors") -> list[str]:
+    """The shipped names of one kind, sorted: `.safetensors` floats, `.rcm` models, `.json` recipes, `.rcb` streams."""
+    return sorted(path.name.removesuffix(suffix) for path in _folder().glob(f"*{suffix}"))
 
 
-def shipped_path(name: str) -> Path:
-    """The file of a shipped model, for `load_parameters` and `read_metadata`.
+def shipped_path(name: str, suffix: str = ".safetensors") -> Path:
+    """The file of a shipped model, recipe or stream.
 
-    name  one of `shipped_names()`.  Raises ModelError RC-MODEL-FILE naming those known.
+    name  one of `shipped_names(suffix)`.  Raises ModelError RC-MODEL-FILE naming those known.
     """
-    names = shipped_names()
+    names = shipped_names(suffix)
     if name not in names:
         raise ModelError("RC-MODEL-FILE", f"no shipped model {name!r}; there are: {', '.join(names)}")
-    return _folder() / f"{name}{_SUFFIX}"
+    return _folder() / f"{name}{suffix}"
+
+
+def resolve(name: str, suffix: str) -> Path:
+    """What a user means by a name: a file if there is one, else what is shipped under it.
+
+    Raises FileError RC-FILE-READ naming what is shipped.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    try:
+        return shipped_path(name, suffix)
+    except ModelError as error:
+        known = ", ".join(shipped_names(suffix))
+        raise FileError("RC-FILE-READ", f"no file {name}, and nothing shipped of that name ({known})") from error
+
+
+def recipe_name(precision: str) -> str:
+    """The shipped recipe of the default model at a precision such as "w8a8"."""
+    return f"{DEFAULT_FLOAT}-{precision}"

@@ -24,7 +24,7 @@ import numpy as np
 from refcodec.errors import FileError, ModelError
 
 MAX_TOTAL = 2 << 30  # bytes: declared by all records together, and taken by all tensors together
-MAX_PICKLE = 8 << 20  # bytes: a state dictionary takes about 150 a tensor; an opcode costs at most about 100 bytes
+MAX_PICKLE = 4 << 20  # bytes: a state dictionary takes about 150 a tensor; an opcode costs at most about 100 bytes
 MAX_RANK = 32
 
 ZIP_START = b"PK\x03\x04"

@@ -9,10 +9,11 @@ import numpy as np
 
 from refcodec.errors import ModelError, RangeError
 from refcodec.formats import IntFormat
+from refcodec.models.encoder import symbols
 from refcodec.models.scale_hyperprior import FloatScaleHyperprior
 from refcodec.quantize.layers import G_S, H_S, LATENTS, Layer, integer_weights
 from refcodec.quantize.observers import observer, power_of_two_step
-from refcodec.quantize.recipe import Recipe
+from refcodec.quantize.recipe import Recipe, check_widths
 
 SAMPLES = 1 << 14  # values kept per picture and activation
 
@@ -50,10 +51,9 @@ def observe(twin: FloatScaleHyperprior, pictures: Iterable[np.ndarray]) -> Obser
             means.setdefault(names[name], []).append(array.mean(axis=(1, 2), dtype=np.float64))
 
     for picture in pictures:
-        y = twin.analysis(picture)
-        medians = twin.medians[:, None, None]
-        twin.hyper_synthesis(np.round(twin.hyper_analysis(y) - medians) + medians, watch)
-        twin.synthesis(np.round(y), watch)
+        y, z = symbols(twin, picture)
+        twin.hyper_synthesis((z + twin.medians[:, None, None]).astype(np.float32), watch)
+        twin.synthesis(y.astype(np.float32), watch)
     if not seen:
         raise RangeError("calibration needs at least one picture")
     return Observations(
@@ -70,10 +70,8 @@ def choose(
     method  "mse" or "minmax".  Raises RangeError, ModelError RC-MODEL-FAMILY for a backbone without rectifiers.
     """
     if twin.architecture.backbone != "relu":
-        raise ModelError(
-            "RC-MODEL-FAMILY", f"backbone {twin.architecture.backbone} cannot be quantised yet, only relu can"
-        )
-    Recipe(weight_bits, activation_bits, method, {}, {}, {})  # refuses widths before any work
+        raise ModelError("RC-MODEL-FAMILY", f"backbone {twin.architecture.backbone} cannot be quantised, only relu can")
+    check_widths(weight_bits, activation_bits)
     steps = {layer.name: _weight_steps(twin, layer, weight_bits, method) for layer in (*H_S, *G_S)}
     activations = {
         name: _activation_step(name, values.astype(np.float64), activation_bits, method)

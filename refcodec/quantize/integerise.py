@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from refcodec.codecs.scale_hyperprior import FAMILY, PIXEL_FORMAT, TABLE_PARTS
-from refcodec.entropy.tables import FrequencyTables
 from refcodec.errors import ModelError
 from refcodec.formats import IntFormat
 from refcodec.layers.latent_mean import SYMBOL_FORMAT, latent_format
 from refcodec.layers.requantise import MAX_SHIFT, MIN_SHIFT, multiplier_bits
 from refcodec.layers.scale_index import INDEX_FORMAT
+from refcodec.models.encoder import encoder_parameters
+from refcodec.models.trained import Trained, scale_table
 from refcodec.program.model_file import Model
 from refcodec.program.operations import (
     AnyOperation,
@@ -100,15 +101,15 @@ def _requantise(source: Tensor, target: Tensor, scale: np.ndarray) -> AnyOperati
     return Requantise(target.name, source.name, target.name, *dyadic(scale, multiplier_bits(source.format)))
 
 
-def hyper_synthesis(parameters: Parameters, medians: np.ndarray, scale_table: np.ndarray, recipe: Recipe) -> Program:
+def hyper_synthesis(parameters: Parameters, medians: np.ndarray, bounds: np.ndarray, recipe: Recipe) -> Program:
     """h_s as an integer program, from z symbols to scale indexes.
 
-    medians  (N,) float, of the factorised prior;  scale_table  (64,) float, rising bounds of the Gaussian rows.
+    medians  (N,) float, of the factorised prior;  bounds  (64,) float64, rising bounds of the Gaussian rows.
     """
 
     def indexes(accumulator: Tensor, unit: np.ndarray) -> tuple[AnyOperation, Tensor]:
         # scale > bound  <=>  accumulator * unit > bound  <=>  accumulator > floor(bound / unit)
-        thresholds = np.floor(scale_table[None, :-1].astype(np.float64) / unit[:, None])
+        thresholds = np.floor(bounds[None, :-1] / unit[:, None])
         target = Tensor("indexes", accumulator.channels, INDEX_FORMAT)
         limited = np.minimum(thresholds, float(accumulator.format.hi)).astype(np.int64)
         return ScaleIndex(target.name, accumulator.name, target.name, limited), target
@@ -137,28 +138,26 @@ def synthesis(parameters: Parameters, recipe: Recipe) -> Program:
     return _network("g_s", head, G_S, {"x_hat": samples}, parameters, recipe)
 
 
-def integerise(
-    parameters: Parameters,
-    medians: np.ndarray,
-    scale_table: np.ndarray,
-    z_tables: FrequencyTables,
-    y_tables: FrequencyTables,
-    recipe: Recipe,
-    encoder: Parameters,
-    provenance: Mapping[str, str],
-) -> Model:
-    """The integer model of a scale hyperprior with rectifiers (arguments as of the two programs).
+def integerise(trained: Trained, recipe: Recipe) -> Model:
+    """The integer model of a trained scale hyperprior with rectifiers.
 
-    encoder  float parameters that encoding needs, carried along unchanged;  provenance  free text by key.
+    Raises ModelError RC-MODEL-FAMILY for another backbone, RC-MODEL-SCHEMA for a recipe of another network.
     """
+    twin = trained.twin
+    if twin.architecture.backbone != "relu":
+        raise ModelError("RC-MODEL-FAMILY", f"backbone {twin.architecture.backbone} cannot be quantised, only relu can")
     tables = {
         f"{name}/{part}": getattr(rows, part)
-        for name, rows in (("z", z_tables), ("y", y_tables))
+        for name, rows in (("z", trained.z_tables), ("y", trained.y_tables))
         for part in TABLE_PARTS
     }
-    programs = {
-        "h_s": hyper_synthesis(parameters, medians, scale_table, recipe),
-        "g_s": synthesis(parameters, recipe),
-    }
+    try:
+        programs = {
+            "h_s": hyper_synthesis(twin.parameters, twin.medians, scale_table(), recipe),
+            "g_s": synthesis(twin.parameters, recipe),
+        }
+    except KeyError as error:
+        raise ModelError("RC-MODEL-SCHEMA", f"the recipe lacks {error}") from error
     settings = {"weight_bits": recipe.weight_bits, "activation_bits": recipe.activation_bits}
-    return Model(FAMILY, settings, programs, tables, encoder, provenance)
+    provenance = {**trained.provenance, "precision": recipe.precision, "observer": recipe.observer}
+    return Model(FAMILY, settings, programs, tables, encoder_parameters(twin.parameters), provenance)

@@ -14,6 +14,13 @@ SCHEMA = "refcodec-recipe/1"
 MIN_BITS, MAX_BITS = 2, 16
 
 
+def check_widths(*widths: int) -> None:
+    """Raise RangeError unless every width is 2..16 bits."""
+    for width in widths:
+        if type(width) is not int or not MIN_BITS <= width <= MAX_BITS:
+            raise RangeError(f"weights and activations have {MIN_BITS}..{MAX_BITS} bits, got {width!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Widths and steps of a post-training quantisation.
@@ -32,9 +39,7 @@ class Recipe:
     bias_corrections: Mapping[str, list[float]]
 
     def __post_init__(self) -> None:
-        for name in ("weight_bits", "activation_bits"):
-            if type(getattr(self, name)) is not int or not MIN_BITS <= getattr(self, name) <= MAX_BITS:
-                raise RangeError(f"{name} must be {MIN_BITS}..{MAX_BITS}, got {getattr(self, name)!r}")
+        check_widths(self.weight_bits, self.activation_bits)
         steps = [*self.activation_steps.values(), *(s for row in self.weight_steps.values() for s in row)]
         if not all(isinstance(step, float) and 0.0 < step < float("inf") for step in steps):
             raise RangeError("every step must be a positive finite number")

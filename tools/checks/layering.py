@@ -23,7 +23,6 @@ LAYERS = (
     "describe",
     "vectorgen",
     "hw",
-    "describe",
     "demo",
     "cli",
     "__main__",

@@ -1,0 +1,60 @@
+"""The load port and the memories behind it (SPEC HW-5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from myhdl import always, block
+
+from hw.elaboration import signed, unsigned
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPort:
+    """The signals that fill the memories: one word of one lane's memory at every edge that sees `valid` (SPEC HW-5)."""
+
+    valid: Any
+    select: Any
+    lane: Any
+    address: Any
+    data: Any
+
+
+@block
+def memory(clock, load, select, lane, advance, read, address, word, depth):  # type: ignore[no-untyped-def]
+    """A RAM of `depth` words that the load port writes and the datapath reads (SPEC HW-5).
+
+    select, lane  the values of the load port that address this memory
+    address  below `depth` while `read`;  word  receives the word, which has its format.
+    Latency one cycle with `advance` and `read`, one word a cycle.
+    """
+    width = len(word)
+    select = int(select)
+    lane = int(lane)
+    is_signed = word.min < 0
+    load_valid, load_select, load_lane = load.valid, load.select, load.lane
+    load_address, load_data = load.address, load.data
+    cells = [signed(width) if is_signed else unsigned(width) for _ in range(int(depth))]
+
+    @always(clock.posedge)
+    def store_unsigned():
+        if load_valid:
+            if load_select == select:
+                if load_lane == lane:
+                    cells[load_address].next = load_data[width:]
+
+    @always(clock.posedge)
+    def store_signed():
+        if load_valid:
+            if load_select == select:
+                if load_lane == lane:
+                    cells[load_address].next = load_data[width:].signed()
+
+    @always(clock.posedge)
+    def fetch():
+        if advance:
+            if read:
+                word.next = cells[address]
+
+    return fetch, store_signed if is_signed else store_unsigned

@@ -1,0 +1,18 @@
+# make ghdl; STRESS=seed adds load gaps and back-pressure, RUNS=n repeats the run.
+# Memories and data registers start undefined, as in hardware, so the library's warnings about that are off.
+STRESS ?= 0
+RUNS ?= 1
+SOURCES = {{package}} {{module}}.vhd bench.vhd
+
+.PHONY: ghdl clean
+
+ghdl:
+	mkdir -p ghdl.build
+	ghdl -a --std=08 --workdir=ghdl.build $(SOURCES)
+	ghdl -e --std=08 --workdir=ghdl.build bench
+	ghdl -r --std=08 --workdir=ghdl.build bench -gSTRESS=$(STRESS) -gRUNS=$(RUNS) --ieee-asserts=disable > ghdl.log
+	cat ghdl.log
+	grep -q 'PASS' ghdl.log
+
+clean:
+	rm -rf ghdl.build ghdl.out ghdl.log bench

@@ -1,0 +1,294 @@
+"""Address generator: visits every tap of every output, taps of value zero left out (SPEC HW-5, CONV-2, TCONV-3)."""
+
+from __future__ import annotations
+
+from myhdl import always, always_comb, block, instance, intbv
+
+from hw.elaboration import bit, limits, signed, unsigned
+from hw.parameters import address_bits
+
+
+@block
+def rom(address, word, contents):  # type: ignore[no-untyped-def]
+    """A small constant table, combinational (SPEC HW-5)."""
+
+    @always_comb
+    def look_up():
+        word.next = contents[int(address)]
+
+    return look_up
+
+
+@block
+def axis(  # type: ignore[no-untyped-def]
+    clock, rewind, next_output, rewind_taps, next_tap, phase, tap_last, output_last, in_range, offset, plan, size, outputs, unit
+):
+    """One picture axis: output coordinate, its phase, its taps, and the address part of the current tap (SPEC HW-5).
+
+    rewind  back to output 0;  next_output  to the following output;  rewind_taps  to its first tap;  next_tap
+    each acts at the clock edge, the leftmost one wins.
+    phase  output coordinate modulo the phases;  tap_last, output_last  no further tap, output
+    in_range  the tap lies inside the picture;  offset  its coordinate times `unit`.
+    """
+    size = int(size)
+    unit = int(unit)
+    first = int(plan.first)
+    first_offset = int(first * unit)
+    tap_step = int(plan.tap_step)
+    tap_offset = int(tap_step * unit)
+    last_output = int(outputs - 1)
+    last_phase = int(plan.phases - 1)
+    limit_table = tuple(int(taps - 1) for taps in plan.taps)
+    step_table = tuple(int(step) for step in plan.step)
+    step_offset_table = tuple(int(step * unit) for step in plan.step)
+    reach = int(size + 2 * max(max(plan.taps), max(plan.step), -first) + 2)
+    position_bits = reach.bit_length() + 1
+    offset_bits = len(offset)
+    position_lo, position_hi = limits(position_bits)
+    offset_lo, offset_hi = limits(offset_bits)
+
+    coordinate = unsigned(address_bits(int(outputs)))
+    tap = unsigned(address_bits(max(plan.taps)))
+    start = signed(position_bits)
+    position = signed(position_bits)
+    start_offset = signed(offset_bits)
+    tap_limit = unsigned(address_bits(max(plan.taps)))
+    start_step = signed(position_bits)
+    offset_step = signed(offset_bits)
+    limit_rom = rom(phase, tap_limit, limit_table)
+    step_rom = rom(phase, start_step, step_table)
+    offset_rom = rom(phase, offset_step, step_offset_table)
+
+    @always_comb
+    def compare():
+        tap_last.next = tap == tap_limit
+        output_last.next = coordinate == last_output
+
+    @always_comb
+    def bound():
+        in_range.next = False
+        if position >= 0:
+            if position < size:
+                in_range.next = True
+
+    @instance
+    def walk():
+        target = intbv(0, min=position_lo, max=position_hi)
+        target_offset = intbv(0, min=offset_lo, max=offset_hi)
+        while True:
+            yield clock.posedge
+            if rewind:
+                coordinate.next = 0
+                phase.next = 0
+                tap.next = 0
+                start.next = first
+                start_offset.next = first_offset
+                position.next = first
+                offset.next = first_offset
+            elif next_output:
+                target[:] = start + start_step
+                target_offset[:] = start_offset + offset_step
+                coordinate.next = coordinate + 1
+                if phase == last_phase:
+                    phase.next = 0
+                else:
+                    phase.next = phase + 1
+                tap.next = 0
+                start.next = target
+                start_offset.next = target_offset
+                position.next = target
+                offset.next = target_offset
+            elif rewind_taps:
+                tap.next = 0
+                position.next = start
+                offset.next = start_offset
+            elif next_tap:
+                tap.next = tap + 1
+                position.next = position + tap_step
+                offset.next = offset + tap_offset
+
+    return limit_rom, step_rom, offset_rom, compare, bound, walk
+
+
+@block
+def weight_counter(  # type: ignore[no-untyped-def]
+    clock, launch, step, row_end, next_column, row_phase, column_phase, weight_address, plan, words_per_tap
+):
+    """Weight address: counts through the block of the current phase, whose outputs share it (SPEC HW-5).
+
+    launch  to the block of phase (0, 0);  step  to the next word, or where the output ends (row_end, next_column)
+    to the block of the next output's phase.  words_per_tap  words of one kernel tap: output groups x channel groups.
+    """
+    last_phase = int(plan.phases - 1)
+    row_words = tuple(int(taps * sum(plan.taps) * words_per_tap) for taps in plan.taps)
+    base_bits = len(weight_address) + 1
+    row_length = unsigned(base_bits)
+    row_base = unsigned(base_bits)
+    length_rom = rom(row_phase, row_length, row_words)
+    address_width = len(weight_address)
+
+    @instance
+    def count():
+        base = intbv(0)[base_bits:]
+        while True:
+            yield clock.posedge
+            if launch:
+                weight_address.next = 0
+                row_base.next = 0
+            elif step:
+                if row_end:
+                    if row_phase == last_phase:
+                        base[:] = 0
+                    else:
+                        base[:] = row_base + row_length
+                    row_base.next = base
+                    weight_address.next = base[address_width:]
+                elif next_column:
+                    if column_phase == last_phase:
+                        weight_address.next = row_base[address_width:]
+                    else:
+                        weight_address.next = weight_address + 1
+                else:
+                    weight_address.next = weight_address + 1
+
+    return length_rom, count
+
+
+@block
+def walker(  # type: ignore[no-untyped-def]
+    clock, reset, advance, launch, valid, first, last, in_picture, activation_address, weight_address, output_group, parameters
+):
+    """One step a cycle for each output word, kernel row, kernel column and channel group, in that order (SPEC HW-5).
+
+    launch  begin a run;  valid  a step is present: first, last  of its output word;  in_picture  the tap lies inside
+    activation_address  of the tap and channel group, zero outside;  weight_address  in visit order;  output_group.
+    Latency: the first step is present two cycles after `launch`; then one step a cycle with `advance`, without a gap.
+    """
+    plan = parameters.plan
+    last_channel = int(parameters.in_groups - 1)
+    last_group = int(parameters.out_groups - 1)
+    activation_bits = len(activation_address)
+    # A tap lies less than two kernels and two strides outside the picture.
+    reach = 2 * (parameters.kernel + parameters.stride)
+    farthest = ((parameters.height + reach) * parameters.width + parameters.width + reach) * parameters.in_groups
+    offset_bits = int(farthest.bit_length() + 1)
+    offset_lo, offset_hi = limits(offset_bits)
+
+    running = bit()
+    step = bit()
+    first_step = bit()
+    channel = unsigned(address_bits(parameters.in_groups))
+    word_group = unsigned(address_bits(parameters.out_groups))
+    word_address = unsigned(len(weight_address))
+    channel_end, word_end, row_end, run_end = bit(), bit(), bit(), bit()
+    row_rewind, row_next_output, row_rewind_taps, row_next_tap = bit(), bit(), bit(), bit()
+    column_rewind, column_next_output, column_rewind_taps, column_next_tap = bit(), bit(), bit(), bit()
+    row_phase, column_phase = unsigned(address_bits(plan.phases)), unsigned(address_bits(plan.phases))
+    row_tap_last, row_output_last, row_in_range = bit(), bit(), bit()
+    column_tap_last, column_output_last, column_in_range = bit(), bit(), bit()
+    row_offset, column_offset = signed(offset_bits), signed(offset_bits)
+
+    rows = axis(
+        clock, row_rewind, row_next_output, row_rewind_taps, row_next_tap,
+        row_phase, row_tap_last, row_output_last, row_in_range, row_offset,
+        plan, parameters.height, parameters.out_height, parameters.width * parameters.in_groups,
+    )  # fmt: skip
+    columns = axis(
+        clock, column_rewind, column_next_output, column_rewind_taps, column_next_tap,
+        column_phase, column_tap_last, column_output_last, column_in_range, column_offset,
+        plan, parameters.width, parameters.out_width, parameters.in_groups,
+    )  # fmt: skip
+    weights = weight_counter(
+        clock, launch, step, row_end, column_next_output,
+        row_phase, column_phase, word_address, plan, parameters.in_groups * parameters.out_groups,
+    )  # fmt: skip
+
+    @always_comb
+    def carry():
+        step.next = False
+        channel_end.next = False
+        word_end.next = False
+        row_end.next = False
+        run_end.next = False
+        row_rewind.next = launch
+        row_next_output.next = False
+        row_rewind_taps.next = False
+        row_next_tap.next = False
+        column_rewind.next = launch
+        column_next_output.next = False
+        column_rewind_taps.next = False
+        column_next_tap.next = False
+        if running:
+            if advance:
+                step.next = True
+                if channel == last_channel:
+                    channel_end.next = True
+                    if column_tap_last:
+                        column_rewind_taps.next = True
+                        if row_tap_last:
+                            row_rewind_taps.next = True
+                            word_end.next = True
+                            if word_group == last_group:
+                                if column_output_last:
+                                    column_rewind.next = True
+                                    row_end.next = True
+                                    if row_output_last:
+                                        run_end.next = True
+                                    else:
+                                        row_next_output.next = True
+                                else:
+                                    column_next_output.next = True
+                        else:
+                            row_next_tap.next = True
+                    else:
+                        column_next_tap.next = True
+
+    @always(clock.posedge)
+    def count():
+        if reset:
+            running.next = False
+        elif launch:
+            running.next = True
+            first_step.next = True
+            channel.next = 0
+            word_group.next = 0
+        elif step:
+            first_step.next = word_end
+            if channel_end:
+                channel.next = 0
+            else:
+                channel.next = channel + 1
+            if word_end:
+                if word_group == last_group:
+                    word_group.next = 0
+                else:
+                    word_group.next = word_group + 1
+            if run_end:
+                running.next = False
+
+    @instance
+    def issue():
+        address = intbv(0, min=offset_lo, max=offset_hi)
+        term = intbv(0, min=offset_lo, max=offset_hi)
+        while True:
+            yield clock.posedge
+            if reset:
+                valid.next = False
+            elif advance:
+                valid.next = running
+                if running:
+                    first.next = first_step
+                    last.next = word_end
+                    output_group.next = word_group
+                    weight_address.next = word_address
+                    in_picture.next = False
+                    activation_address.next = 0
+                    if row_in_range:
+                        if column_in_range:
+                            address[:] = row_offset + column_offset
+                            term[:] = channel
+                            address[:] = address + term
+                            in_picture.next = True
+                            activation_address.next = address[activation_bits:]
+
+    return rows, columns, weights, carry, count, issue

@@ -1,0 +1,187 @@
+"""Cases for whole layers and whole streams of the shipped decoder, all made from integers."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, encode
+from refcodec.codecs.stream import HEADER_SIZE, Geometry, pack, parse
+from refcodec.formats import IntFormat
+from refcodec.layers.latent_mean import SYMBOL_FORMAT
+from refcodec.program.operations import Convolution, Requantise, ScaleIndex, TransposedConvolution
+from refcodec.program.program import Program
+from refcodec.vectorgen.case import Case, Values
+from refcodec.vectorgen.evaluate import Engine, evaluate
+from refcodec.vectorgen.operations import BYTE
+
+TILE = 4  # rows and columns of a layer case's input
+Taps = dict[str, np.ndarray]
+
+
+def layer_cases(codec: ScaleHyperprior, taps: Taps) -> Iterator[Case]:
+    """Every layer of h_s and g_s on a tile of a photograph's tensors.
+
+    taps  tensors of the photograph's decode, by name.
+    """
+    for program in (codec.h_s, codec.g_s):
+        for position, op in enumerate(program.operations):
+            if isinstance(op, Convolution | TransposedConvolution):
+                yield _layer_case(program, op, program.operations[position + 1], taps)
+
+
+def _layer_case(
+    program: Program, op: Convolution | TransposedConvolution, after: object, taps: Taps
+) -> Case:
+    source, accumulator = program.tensor(op.source), program.tensor(op.target)
+    centre = [(n - TILE) // 2 for n in taps[op.source].shape[1:]]
+    tile = taps[op.source][:, centre[0] : centre[0] + TILE, centre[1] : centre[1] + TILE]
+    parameters = {
+        "transposed": op.kind == "transposed_convolution",
+        "stride": op.stride,
+        "padding": op.padding,
+        "source": str(source.format),
+        "weight_format": str(op.weight_format),
+        "accumulator": str(accumulator.format),
+    }
+    inputs = {
+        "x": Values(tile.astype(np.int64), source.format),
+        "weight": Values(op.weight.astype(np.int64), op.weight_format),
+        "bias": Values(op.bias, accumulator.format),
+    }
+    if isinstance(op, TransposedConvolution):
+        parameters["output_padding"] = op.output_padding
+    if isinstance(after, Requantise):
+        inputs["multiplier"] = Values(after.multiplier.astype(np.int64), IntFormat(31, False))
+        inputs["shift"] = Values(after.shift.astype(np.int64), IntFormat(7, True))
+    elif isinstance(after, ScaleIndex):
+        inputs["thresholds"] = Values(after.thresholds, IntFormat(48, True))
+    target = program.tensor(after.target)  # type: ignore[attr-defined]
+    parameters["target"] = str(target.format)
+    results = evaluate(Engine(True, {}), op.kind, parameters, {name: v.array for name, v in inputs.items()})
+    return Case(
+        f"layers/{op.kind}/{op.name}",
+        op.kind,
+        ("TCONV-3" if parameters["transposed"] else "CONV-2", "RQ-1" if isinstance(after, Requantise) else "SCALE-1"),
+        f"layer {op.name} of the shipped model on a {TILE}x{TILE} tile of a photograph",
+        parameters,
+        inputs,
+        {"accumulator": Values(results["accumulator"].astype(np.int64), accumulator.format)},
+        {"y": Values(results["y"].astype(np.int64), target.format)},
+        flags=("RealWeights",),
+    )
+
+
+def small_streams(codec: ScaleHyperprior, taps: Taps) -> dict[str, tuple[str, bytes]]:
+    """Short streams cut from the photograph's latents: name -> (comment, bytes)."""
+    z, y = taps["z"], taps["y"]
+
+    def cut(row: int, column: int, geometry: Geometry) -> bytes:
+        (height, width), _ = codec.latent_sizes(geometry)
+        return encode(
+            y[:, 4 * row : 4 * (row + height), 4 * column : 4 * (column + width)],
+            z[:, row : row + height, column : column + width],
+            geometry,
+            codec,
+        )
+
+    extreme = np.zeros_like(y[:, :4, :4])
+    extreme[::2, 0], extreme[1::2, 1] = SYMBOL_FORMAT.lo, SYMBOL_FORMAT.hi
+    return {
+        "64x64": ("one block of a photograph", cut(2, 3, Geometry(64, 64, 3))),
+        "33x17": ("odd sizes, cropped", cut(3, 4, Geometry(33, 17, 3))),
+        "grey-20x70": ("grey, two blocks high", cut(4, 5, Geometry(20, 70, 1))),
+        "1x1": ("the smallest picture", cut(0, 0, Geometry(1, 1, 3))),
+        "extreme-symbols": (
+            "the largest and smallest symbols, which saturate",
+            encode(extreme, np.full_like(z[:, :1, :1], 99), Geometry(8, 8, 3), codec),
+        ),
+    }
+
+
+def stream_case(
+    name: str, comment: str, content: bytes, codec: ScaleHyperprior, found: Taps, model_name: str
+) -> Case:
+    """The case of a valid stream.
+
+    content  bytes of the stream;  found  tensors to record by name, with the decoded "picture" as the last.
+    """
+    formats = {t.name: t.format for program in (codec.h_s, codec.g_s) for t in program.tensors}
+    values = {key: Values(array, formats.get(key, BYTE)) for key, array in found.items()}
+    picture = values.pop("picture")
+    return Case(
+        f"streams/scale_hyperprior/{name}",
+        "stream",
+        ("STREAM-1", "HYP-2", "HYP-4", "PIC-1", "PIC-3" if picture.array.ndim == 2 else "PIC-2"),
+        comment,
+        {"model": model_name},
+        {"stream": Values(np.frombuffer(content, np.uint8), BYTE)},
+        values,
+        {"picture": picture},
+    )
+
+
+def stream_cases(codec: ScaleHyperprior, taps: Taps, model_name: str) -> Iterator[Case]:
+    """Short streams with every tensor on the way, and broken ones."""
+    streams = small_streams(codec, taps)
+    kept = {"64x64": ("z", "z_hat", "indexes", "y", "g_s.1", "picture")}
+    for name, (comment, content) in streams.items():
+        found: Taps = {}
+        found["picture"] = decode(content, codec, found.__setitem__)
+        chosen = kept.get(name, ("z", "indexes", "y", "picture"))
+        yield stream_case(name, comment, content, codec, {key: found[key] for key in chosen}, model_name)
+    for name, (code, content) in broken_streams(streams["33x17"][1]).items():
+        yield Case(
+            f"streams/scale_hyperprior/invalid-{name}",
+            "stream",
+            ("STREAM-3",),
+            "must be rejected",
+            {"model": model_name},
+            {"stream": Values(np.frombuffer(content, np.uint8).astype(np.int64), BYTE)},
+            error=code,
+            flags=("Invalid",),
+        )
+
+
+def _with_header(content: bytes, offset: int, field: bytes) -> bytes:
+    """The stream with a header field replaced and the header checksum made good again."""
+    head = bytearray(content[:HEADER_SIZE])
+    head[offset : offset + len(field)] = field
+    head[-4:] = struct.pack("<I", zlib.crc32(head[:-4]))
+    return bytes(head) + content[HEADER_SIZE:]
+
+
+def broken_streams(content: bytes) -> dict[str, tuple[str, bytes]]:
+    """One stream for every way in which a stream is rejected: name -> (code, bytes)."""
+    stream = parse(content)
+    z, y = stream.payloads
+
+    def repacked(*payloads: bytes) -> bytes:
+        return pack(stream.geometry, stream.identity, payloads)
+
+    flipped = bytes([y[0] ^ 1]) + y[1:]
+    return {
+        "empty": ("RC-STREAM-MAGIC", b""),
+        "magic": ("RC-STREAM-MAGIC", b"RCB\r" + content[4:]),
+        "version": ("RC-STREAM-VERSION", _with_header(content, 4, b"\x02\x00")),
+        "channels": ("RC-STREAM-LIMIT", _with_header(content, 6, b"\x02")),
+        "depth": ("RC-STREAM-LIMIT", _with_header(content, 7, b"\x0a")),
+        "zero-width": ("RC-STREAM-LIMIT", _with_header(content, 8, bytes(4))),
+        "huge-height": ("RC-STREAM-LIMIT", _with_header(content, 12, b"\xff\xff\xff\xff")),
+        "too-many-pixels": ("RC-STREAM-LIMIT", _with_header(content, 8, struct.pack("<II", 65535, 65535))),
+        "model": ("RC-STREAM-MODEL", _with_header(content, 16, bytes(32))),
+        "three-sections": ("RC-STREAM-SECTION", _with_header(content, 48, b"\x03")),
+        "tag": ("RC-STREAM-SECTION", _with_header(content, 52, b"YSYM")),
+        "header-crc": ("RC-STREAM-CRC", content[:20] + bytes([content[20] ^ 4]) + content[21:]),
+        "payload-crc": ("RC-STREAM-CRC", content[:-1] + bytes([content[-1] ^ 128])),
+        "short-header": ("RC-STREAM-TRUNCATED", content[: HEADER_SIZE - 1]),
+        "short-payload": ("RC-STREAM-TRUNCATED", content[:-1]),
+        "trailing": ("RC-STREAM-TRAILING", content + b"\x00"),
+        "z-truncated": ("RC-STREAM-TRUNCATED", repacked(z[:4], y)),
+        "y-trailing": ("RC-STREAM-TRAILING", repacked(z, y + bytes(4))),
+        "y-flipped": ("RC-STREAM-RANS", repacked(z, flipped)),
+        "larger": ("RC-STREAM-TRUNCATED", _with_header(content, 8, struct.pack("<II", 640, 640))),
+    }

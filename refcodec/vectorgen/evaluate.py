@@ -1,0 +1,146 @@
+"""What the golden model makes of a case, on the compiled kernels or by the plain definitions (SPEC VEC-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refcodec import fixed
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.entropy.rans import decode as rans_decode
+from refcodec.entropy.rans import encode as rans_encode
+from refcodec.entropy.tables import FrequencyTables, quantise_frequencies
+from refcodec.errors import VectorError
+from refcodec.formats import IntFormat
+from refcodec.layers.clip import clip, clip_plain, relu
+from refcodec.layers.latent_mean import latent_mean, latent_mean_plain
+from refcodec.layers.requantise import requantise, requantise_plain
+from refcodec.layers.scale_index import scale_index, scale_index_plain
+from refcodec.program.operations import Convolution, Requantise, ScaleIndex, Tensor, TransposedConvolution
+from refcodec.program.program import Program
+
+Arrays = Mapping[str, np.ndarray]
+Results = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How to compute: `plain` takes the definitions;  codecs  the decoders that stream cases name."""
+
+    plain: bool
+    codecs: Mapping[str, ScaleHyperprior]
+
+
+def _format(text: str) -> IntFormat:
+    return IntFormat(int(text[1:]), text[0] == "s")
+
+
+def _requantise(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    function = requantise_plain if engine.plain else requantise
+    y = function(x["accumulator"], x["multiplier"], x["shift"], _format(p["source"]), _format(p["target"]))
+    return {"y": y}
+
+
+def _clip(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    return {"y": (clip_plain if engine.plain else clip)(x["x"], p["lo"], p["hi"])}
+
+
+def _relu(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    if engine.plain:
+        return {"y": np.array([fixed.relu(v) for v in x["x"].ravel().tolist()]).reshape(x["x"].shape)}
+    return {"y": relu(x["x"])}
+
+
+def _latent_mean(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    function = latent_mean_plain if engine.plain else latent_mean
+    return {"y": function(x["symbols"], x["mean"], p["fraction"])}
+
+
+def _scale_index(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    return {"y": (scale_index_plain if engine.plain else scale_index)(x["accumulator"], x["thresholds"])}
+
+
+def _layer(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    """A convolution, and what follows it, as a program of one layer."""
+    program = layer_program(p, x)
+    results: Results = {}
+    (program.run_plain if engine.plain else program.run)(x["x"], results.__setitem__)
+    del results["x"]
+    return results
+
+
+def layer_program(p: Mapping[str, Any], x: Arrays) -> Program:
+    """The program that a layer case describes by its parameters and constants."""
+    weight, fmt = x["weight"], _format(p["weight_format"])
+    tensors = [Tensor("x", weight.shape[1], _format(p["source"])), Tensor("accumulator", weight.shape[0], _format(p["accumulator"]))]
+    common = ("layer", "x", "accumulator", fmt, p["stride"], p["padding"])
+    operations: list[Any] = [
+        TransposedConvolution(*common, p["output_padding"], weight, x["bias"])
+        if p["transposed"]
+        else Convolution(*common, weight, x["bias"])
+    ]
+    if "multiplier" in x:
+        operations.append(Requantise("y", "accumulator", "y", x["multiplier"], x["shift"]))
+    elif "thresholds" in x:
+        operations.append(ScaleIndex("y", "accumulator", "y", x["thresholds"]))
+    if len(operations) == 2:
+        tensors.append(Tensor("y", weight.shape[0], _format(p["target"])))
+    return Program("layer", tuple(tensors), tuple(operations))
+
+
+def _frequencies(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    return {"row": quantise_frequencies(x["counts"])}
+
+
+def _tables(x: Arrays) -> FrequencyTables:
+    return FrequencyTables(*(x[name].astype(np.int32) for name in ("values", "starts", "offsets")))
+
+
+def _rans_encode(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    return {"payload": np.frombuffer(rans_encode(x["symbols"], x["indexes"], _tables(x)), np.uint8)}
+
+
+def _rans_decode(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    return {"symbols": rans_decode(x["payload"].astype(np.uint8).tobytes(), x["indexes"], _tables(x))}
+
+
+def _stream(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    if p["model"] not in engine.codecs:
+        raise VectorError("RC-VECTOR-SUITE", f"the suite lacks the model {p['model']}")
+    results: Results = {}
+    codec = engine.codecs[p["model"]]
+    results["picture"] = decode(x["stream"].astype(np.uint8).tobytes(), codec, results.__setitem__)
+    return results
+
+
+def _random(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    return {"y": np.array([fixed.counter_random(p["seed"], p["first"] + n) for n in range(p["count"])])}
+
+
+OPERATIONS: dict[str, Callable[[Engine, Mapping[str, Any], Arrays], Results]] = {
+    "requantise": _requantise,
+    "clip": _clip,
+    "relu": _relu,
+    "latent_mean": _latent_mean,
+    "scale_index": _scale_index,
+    "convolution": _layer,
+    "transposed_convolution": _layer,
+    "frequencies": _frequencies,
+    "rans_encode": _rans_encode,
+    "rans_decode": _rans_decode,
+    "stream": _stream,
+    "counter_random": _random,
+}
+
+
+def evaluate(engine: Engine, operation: str, parameters: Mapping[str, Any], inputs: Arrays) -> Results:
+    """Every tensor that the operation defines, by name.
+
+    Raises VectorError RC-VECTOR-SUITE for an unknown operation, and whatever the operation rejects its input with.
+    """
+    if operation not in OPERATIONS:
+        raise VectorError("RC-VECTOR-SUITE", f"unknown operation {operation!r}")
+    return OPERATIONS[operation](engine, parameters, inputs)

@@ -1,0 +1,92 @@
+"""Building the committed suite (SPEC VEC-1)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refcodec import __version__
+from refcodec.atomic import new_folder
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
+from refcodec.program.model_file import Model, load_model, model_to_bytes
+from refcodec.vectorgen.case import Case, case_files, index_entry
+from refcodec.vectorgen.decoder import layer_cases, stream_cases
+from refcodec.vectorgen.operations import operation_cases
+
+INDEX = "index.json"
+SUMS = "SHA256SUMS"
+SCHEMAS = ("case.schema.json", "index.schema.json")
+
+
+def suite_cases(model: Model, photograph: bytes, model_name: str) -> Iterator[Case]:
+    """Every case: operations, then layers and streams of one model.
+
+    model  the integer model;  photograph  a stream made for it, whose tensors feed the layer cases.
+    """
+    yield from operation_cases()
+    codec = ScaleHyperprior.from_model(model)
+    taps: dict[str, np.ndarray] = {}
+    decode(photograph, codec, taps.__setitem__)
+    yield from layer_cases(codec, taps)
+    yield from stream_cases(codec, taps, model_name)
+
+
+def build_suite(path: str | os.PathLike[str]) -> int:
+    """Write the suite of the shipped model; the same bytes every time.  Returns the number of cases.
+
+    Raises FileError RC-FILE-WRITE.
+    """
+    model = load_model(shipped_path(DEFAULT_MODEL, ".rcm"))
+    photograph = shipped_path(DEFAULT_STREAM, ".rcb").read_bytes()
+    with new_folder(path, INDEX) as folder:
+        entries = [_write(folder, case) for case in suite_cases(model, photograph, DEFAULT_MODEL)]
+        decoder_only = model_to_bytes(replace(model, encoder={}))
+        (folder / "models").mkdir()
+        (folder / "models" / f"{DEFAULT_MODEL}.rcm").write_bytes(decoder_only)
+        (folder / "schema").mkdir()
+        for schema in SCHEMAS:
+            text = importlib.resources.files("refcodec.vectorgen").joinpath(schema).read_bytes()
+            (folder / "schema" / schema).write_bytes(text)
+        _write_json(folder / "VERSION.json", {"suite": "1.0.0", "generator": __version__, "cases": len(entries)})
+        _write_json(folder / INDEX, {"schema": "refcodec-index/1", "cases": sorted(entries, key=lambda e: e["id"])})
+        (folder / SUMS).write_text(sums(folder))
+    return len(entries)
+
+
+def _write(folder: Path, case: Case) -> dict[str, Any]:
+    files = case_files(case)
+    write_case(folder / case.id, files)
+    return index_entry(case, files)
+
+
+def write_case(home: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a case into a new folder."""
+    home.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (home / name).write_bytes(content)
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def suite_files(folder: Path) -> list[str]:
+    """Every file of a suite but the sums, relative and sorted."""
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(name for name in found if name != SUMS)
+
+
+def sums(folder: Path) -> str:
+    """The text of SHA256SUMS, as `sha256sum -c` reads it."""
+    return "".join(
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in suite_files(folder)
+    )

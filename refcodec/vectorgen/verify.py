@@ -1,0 +1,122 @@
+"""Verifying a suite: its files first, then every case on the golden model (SPEC VEC-1, VEC-3)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
+from refcodec.describe import table
+from refcodec.errors import FileError, RefcodecError, VectorError
+from refcodec.program.model_file import load_model
+from refcodec.vectorgen.case import Case, load_case
+from refcodec.vectorgen.evaluate import Engine, evaluate
+from refcodec.vectorgen.suite import INDEX, SUMS, suite_files, sums
+
+
+@dataclass(slots=True)
+class Report:
+    """Outcome of a verification: counts by operation, and one line for every difference."""
+
+    passed_by_operation: Counter[str] = field(default_factory=Counter)
+    failed_by_operation: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether there was at least one case, and nothing differed."""
+        return not self.failures and bool(self.passed_by_operation)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for machines."""
+        return {
+            "passed": self.passed,
+            "operations": {
+                name: {"passed": self.passed_by_operation[name], "failed": self.failed_by_operation[name]}
+                for name in self._operations()
+            },
+            "failures": self.failures,
+        }
+
+    def as_text(self) -> str:
+        """The report for people."""
+        rows = [[n, self.passed_by_operation[n], self.failed_by_operation[n]] for n in self._operations()]
+        total = sum(self.passed_by_operation.values())
+        verdict = f"{total} cases equal" if self.passed else f"{len(self.failures)} failures"
+        return "\n".join([table(rows, ["operation", "equal", "different"]), *self.failures, verdict])
+
+    def _operations(self) -> list[str]:
+        return sorted({*self.passed_by_operation, *self.failed_by_operation})
+
+
+def check_files(folder: Path) -> list[str]:
+    """The ids of a suite's cases, after checking sums, strays and the index.
+
+    Raises FileError RC-FILE-READ, VectorError RC-VECTOR-SUITE, RC-VECTOR-HASH.
+    """
+    try:
+        recorded = (folder / SUMS).read_text()
+        index = json.loads((folder / INDEX).read_text())
+        ids = [entry["id"] for entry in index["cases"]]
+    except OSError as error:
+        raise FileError("RC-FILE-READ", f"cannot read {error.filename}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise VectorError("RC-VECTOR-SUITE", f"{folder / INDEX} is malformed: {error!r}") from error
+    listed = [line[66:] for line in recorded.splitlines()]
+    if listed != suite_files(folder):
+        stray = sorted(set(listed) ^ set(suite_files(folder)))
+        raise VectorError("RC-VECTOR-SUITE", f"{SUMS} and the folder differ in {', '.join(stray[:3]) or 'order'}")
+    for written, computed in zip(recorded.splitlines(), sums(folder).splitlines(), strict=True):
+        if written != computed:
+            raise VectorError("RC-VECTOR-HASH", f"{computed[66:]} does not match its SHA-256")
+    homes = sorted(path.parent.relative_to(folder).as_posix() for path in folder.rglob("case.json"))
+    if homes != sorted(ids):
+        raise VectorError("RC-VECTOR-SUITE", f"{INDEX} and the folder differ in their cases")
+    return ids
+
+
+def verify_suite(path: str | os.PathLike[str]) -> Report:
+    """Check every file, then run every case on the kernels and, where they are quick, by the definitions.
+
+    Raises FileError, VectorError, ModelError.
+    """
+    folder = Path(path)
+    ids = check_files(folder)
+    codecs = {p.stem: ScaleHyperprior.from_model(load_model(p)) for p in sorted((folder / "models").glob("*.rcm"))}
+    report = Report()
+    for identifier in tqdm(ids, desc="verify", unit="case", disable=None, leave=False):
+        case = load_case(folder / identifier)
+        engines = [Engine(False, codecs)] + ([] if case.operation == "stream" else [Engine(True, codecs)])
+        problems = [problem for engine in engines for problem in differences(case, engine)]
+        if case.id != identifier:
+            problems.append(f"{identifier}: calls itself {case.id}")
+        (report.failed_by_operation if problems else report.passed_by_operation)[case.operation] += 1
+        report.failures += problems
+    return report
+
+
+def differences(case: Case, engine: Engine) -> list[str]:
+    """One line for each tensor of a case that the golden model computes otherwise."""
+    inputs = {name: values.array for name, values in case.inputs.items()}
+    try:
+        results = evaluate(engine, case.operation, case.parameters, inputs)
+    except RefcodecError as error:
+        return [] if error.code == case.error else [f"{case.id}: rejected with {error}, expected {case.error}"]
+    if case.error is not None:
+        return [f"{case.id}: not rejected, expected {case.error}"]
+    found = []
+    for name, wanted in {**case.taps, **case.outputs}.items():
+        got = results.get(name)
+        if got is None or got.shape != wanted.array.shape:
+            found.append(f"{case.id}: {name} is missing or has another shape")
+        elif not np.array_equal(got, wanted.array):
+            at = tuple(int(n) for n in np.argwhere(got != wanted.array)[0])
+            found.append(f"{case.id}: {name}{list(at)} is {got[at]}, expected {wanted.array[at]}")
+    return found
