@@ -106,15 +106,17 @@ def cosim(
 ) -> list[CosimResult]:
     """Run an emitted folder in its simulators and compare the whole output with the golden words (SPEC HW-7).
 
-    simulators  some of icarus, verilator, ghdl; all without it.  One that is not installed, or reads the other
-    language, is reported as skipped.  stress  seed of load gaps and back-pressure, 0 for none: only without them
+    simulators  some of icarus, verilator, ghdl; those that read the folder's language without it.  One that is not
+    installed, or reads the other language, is reported as skipped.  stress  seed of load gaps and back-pressure, 0 for none: only without them
     the cycle of every word is compared too;  runs  how often to run what was loaded.
     The folder is copied, nothing is written into it.  Raises HardwareError RC-HW-CONFIG, FileError RC-FILE-READ.
     """
     folder = Path(directory)
     manifest = _read_manifest(folder)
+    if simulators is None:
+        simulators = [name for name, (language, _) in SIMULATORS.items() if language == manifest["language"]]
     results = []
-    for simulator in SIMULATORS if simulators is None else simulators:
+    for simulator in simulators:
         if simulator not in SIMULATORS:
             raise HardwareError("RC-HW-CONFIG", f"simulator must be one of {', '.join(SIMULATORS)}, got {simulator}")
         language = SIMULATORS[simulator][0]

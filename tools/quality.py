@@ -1,0 +1,101 @@
+"""What quantisation costs: `python tools/quality.py PICTURES` compares integer decoders with their float twin.
+
+For every shipped precision: PSNR (RGB, 8 bit) and the real bytes of both coded latents, against the float twin's
+8-bit reconstruction and the bytes that its own scale indexes would need.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from refcodec.codecs.picture import read_picture
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, crop, decode, encode
+from refcodec.codecs.stream import parse
+from refcodec.describe import table
+from refcodec.entropy.rans import encode as rans_encode
+from refcodec.models.encoder import float_planes, geometry_of_shape, symbols
+from refcodec.models.shipped import DEFAULT_FLOAT, RECIPES, recipe_name, shipped_path
+from refcodec.models.trained import Trained, load_trained, scale_table
+from refcodec.quantize.integerise import integerise
+from refcodec.quantize.recipe import load_recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Mean over the pictures of one precision.
+
+    psnr_loss  dB under the float twin;  worst_loss  of any picture;  rate_change  relative, 0.01 is one per cent.
+    """
+
+    precision: str
+    psnr: float
+    psnr_loss: float
+    worst_loss: float
+    rate_change: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """One picture through the float twin: its latents, PSNR in dB, and bytes of both latents."""
+
+    picture: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    psnr: float
+    size: int
+
+
+def psnr(picture: np.ndarray, decoded: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape."""
+    return float(-10 * np.log10(np.mean((picture.astype(np.float64) - decoded) ** 2) / 255**2))
+
+
+def reference(trained: Trained, picture: np.ndarray) -> Reference:
+    """Encode and decode a picture in floating point."""
+    twin = trained.twin
+    y, z = symbols(twin, float_planes(picture))
+    scales = twin.hyper_synthesis((z + twin.medians[:, None, None]).astype(np.float32))
+    indexes = np.searchsorted(scale_table()[:63], np.maximum(scales, 0.11), side="left")
+    channels = np.broadcast_to(np.arange(z.shape[0])[:, None, None], z.shape)
+    size = len(rans_encode(y, indexes, trained.y_tables)) + len(rans_encode(z, channels, trained.z_tables))
+    planes = np.clip(np.rint(twin.synthesis(y.astype(np.float32)) * 255), 0, 255).astype(np.int64)
+    return Reference(picture, y, z, psnr(picture, crop(planes, geometry_of_shape(picture.shape))), size)
+
+
+def cost(trained: Trained, references: Sequence[Reference], precision: str) -> Cost:
+    """Measure one shipped precision on pictures that have been through the float twin."""
+    codec = ScaleHyperprior.from_model(integerise(trained, load_recipe(shipped_path(recipe_name(precision), ".json"))))
+    figures, losses, sizes = [], [], []
+    for known in references:
+        stream = encode(known.y, known.z, geometry_of_shape(known.picture.shape), codec)
+        figures.append(psnr(known.picture, decode(stream, codec)))
+        losses.append(known.psnr - figures[-1])
+        sizes.append(sum(map(len, parse(stream).payloads)) / known.size - 1)
+    return Cost(precision, float(np.mean(figures)), float(np.mean(losses)), max(losses), float(np.mean(sizes)))
+
+
+def measure(folder: Path, precisions: Sequence[str] = RECIPES) -> list[Cost]:
+    """Costs of several precisions on all PNG pictures of a folder."""
+    trained = load_trained(shipped_path(DEFAULT_FLOAT))
+    references = [reference(trained, read_picture(path)) for path in sorted(folder.glob("*.png"))]
+    return [cost(trained, references, precision) for precision in precisions]
+
+
+def main() -> None:
+    """Print one row a precision."""
+    parser = argparse.ArgumentParser(description="PSNR and rate of the shipped precisions against the float twin")
+    parser.add_argument("pictures", type=Path, help="folder of PNG pictures")
+    rows = [
+        [c.precision, f"{c.psnr:.3f}", f"{c.psnr_loss:.4f}", f"{c.worst_loss:.4f}", f"{100 * c.rate_change:+.3f}"]
+        for c in measure(parser.parse_args().pictures)
+    ]
+    print(table(rows, ["precision", "PSNR dB", "loss dB", "worst loss dB", "rate %"]))
+
+
+if __name__ == "__main__":
+    main()
