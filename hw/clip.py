@@ -6,7 +6,7 @@ from myhdl import always, block
 
 
 @block
-def clip(clock, advance, valid, value, clipped, lo, hi):  # type: ignore[no-untyped-def]
+def clip(clock, advance, valid, value, clipped, lo, hi):
     """Limit a signed value to lo .. hi (SPEC HW-4).
 
     value  signed, any width;  clipped  a bus whose format holds lo .. hi;  |lo|, hi < 2**30.
@@ -18,24 +18,22 @@ def clip(clock, advance, valid, value, clipped, lo, hi):  # type: ignore[no-unty
 
     @always(clock.posedge)
     def clip_unsigned():
-        if advance:
-            if valid:
-                if value > hi:
-                    clipped.next = hi
-                elif value < lo:
-                    clipped.next = lo
-                else:
-                    clipped.next = value[width:]
+        if advance and valid:
+            if value > hi:
+                clipped.next = hi
+            elif value < lo:
+                clipped.next = lo
+            else:
+                clipped.next = value[width:]
 
     @always(clock.posedge)
     def clip_signed():
-        if advance:
-            if valid:
-                if value > hi:
-                    clipped.next = hi
-                elif value < lo:
-                    clipped.next = lo
-                else:
-                    clipped.next = value[width:].signed()
+        if advance and valid:
+            if value > hi:
+                clipped.next = hi
+            elif value < lo:
+                clipped.next = lo
+            else:
+                clipped.next = value[width:].signed()
 
     return clip_signed if clipped.min < 0 else clip_unsigned

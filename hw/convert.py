@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable
 from importlib import resources
@@ -19,7 +17,8 @@ from hw.convolution import convolution_engine, engine_ports
 from hw.elaboration import clean_elaboration
 from hw.parameters import MEMORIES, EngineParameters, address_bits
 from hw.stimulus import Stimulus, layer_stimulus
-from refcodec.errors import FileError, HardwareError
+from refcodec.atomic import new_folder
+from refcodec.errors import HardwareError
 from refcodec.program.program import Program
 
 FORMAT = "refcodec-hw-1"
@@ -87,9 +86,7 @@ def _bench_values(parameters: EngineParameters, module: str) -> dict[str, object
         + "                        end"
         for n in names
     ]
-    loads = [
-        f'        load("{n}.hex", {MEMORIES.index(n)}, {parameters.lanes(n)}, {depths[n]});' for n in names
-    ]
+    loads = [f'        load("{n}.hex", {MEMORIES.index(n)}, {parameters.lanes(n)}, {depths[n]});' for n in names]
     return {
         "module": module,
         "out_word_bits": word_bits,
@@ -133,7 +130,12 @@ def _write_bench(parameters: EngineParameters, language: str, module: str, folde
         f"{parameters.out_channels} channels, on a {parameters.height}x{parameters.width} tile",
     }
     files = {
-        "verilog": {"bench.v": "bench.v", "timed_bench.v": "timed_bench.v", "main.cpp": "main.cpp", "verilog.mk": "Makefile"},
+        "verilog": {
+            "bench.v": "bench.v",
+            "timed_bench.v": "timed_bench.v",
+            "main.cpp": "main.cpp",
+            "verilog.mk": "Makefile",
+        },
         "vhdl": {"bench.vhd": "bench.vhd", "vhdl.mk": "Makefile"},
     }[language]
     for template, name in (files | {"README.md": "README.md"}).items():
@@ -171,29 +173,6 @@ def _manifest(parameters: EngineParameters, language: str, layer: str, module: s
     }
 
 
-def _check_target(target: Path) -> None:
-    """An existing folder is replaced only if it is empty or was written here."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise FileError("RC-FILE-WRITE", f"{target} exists and is no folder")
-    if any(target.iterdir()):
-        try:
-            known = json.loads((target / "manifest.json").read_text(encoding="utf-8"))["format"] == FORMAT
-        except (OSError, ValueError, KeyError, TypeError):
-            known = False
-        if not known:
-            raise FileError("RC-FILE-WRITE", f"{target} exists and holds something else")
-
-
-def _publish(folder: Path, target: Path) -> None:
-    """Give a finished folder its name in one step."""
-    folder.chmod(0o755)
-    if target.exists():
-        shutil.rmtree(target)
-    folder.rename(target)
-
-
 def convert_layer(
     program: Program, layer: str, x: np.ndarray, language: str, out_dir: str | Path, pi: int, po: int
 ) -> dict[str, Any]:
@@ -206,20 +185,11 @@ def convert_layer(
     if language not in LANGUAGES:
         raise HardwareError("RC-HW-CONFIG", f"language must be one of {', '.join(LANGUAGES)}, got {language}")
     stimulus = layer_stimulus(program, layer, x, pi, po)
-    target = Path(out_dir)
     module = module_name(layer)
-    _check_target(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as workplace:
-            folder = Path(workplace) / target.name
-            folder.mkdir()
-            convert_engine(stimulus.parameters, language, module, folder)
-            _write_images(stimulus, folder)
-            _write_bench(stimulus.parameters, language, module, folder)
-            manifest = _manifest(stimulus.parameters, language, layer, module, folder)
-            (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-            _publish(folder, target)
-    except OSError as error:
-        raise FileError("RC-FILE-WRITE", f"{target}: {error.strerror}") from error
+    with new_folder(out_dir, "manifest.json") as folder:
+        convert_engine(stimulus.parameters, language, module, folder)
+        _write_images(stimulus, folder)
+        _write_bench(stimulus.parameters, language, module, folder)
+        manifest = _manifest(stimulus.parameters, language, layer, module, folder)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest

@@ -1,4 +1,4 @@
-"""The engine that runs a convolution or a transposed convolution and its requantisation (SPEC HW-5, CONV-2, TCONV-3)."""
+"""Engine of a convolution or a transposed convolution and its requantisation (SPEC HW-5, CONV-2, TCONV-3)."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def engine_ports(parameters: EngineParameters) -> EnginePorts:
 
 
 @block
-def flow(  # type: ignore[no-untyped-def]
-    clock, reset, start, launch, running, busy, advance, word_valid, out_valid, out_ready, words
-):
+def flow(clock, reset, start, launch, running, busy, advance, word_valid, out_valid, out_ready, words):
     """Start, stall and end of a run (SPEC HW-5).
 
     launch  `start` while idle;  running, busy  from then until the last of `words` words is accepted
@@ -101,18 +99,17 @@ def flow(  # type: ignore[no-untyped-def]
         elif launch:
             running.next = True
             words_left.next = last_word
-        elif word_valid:
-            if out_ready:
-                if words_left == 0:
-                    running.next = False
-                else:
-                    words_left.next = words_left - 1
+        elif word_valid and out_ready:
+            if words_left == 0:
+                running.next = False
+            else:
+                words_left.next = words_left - 1
 
     return hold, begin_run, report, count
 
 
 @block
-def pack(clock, reset, advance, valid, lanes, word_valid, out_word):  # type: ignore[no-untyped-def]
+def pack(clock, reset, advance, valid, lanes, word_valid, out_word):
     """Join the output lanes into one word, lane 0 in the lowest bits (SPEC HW-5).
 
     Latency one cycle with `advance`, one word a cycle.
@@ -148,7 +145,7 @@ def pack(clock, reset, advance, valid, lanes, word_valid, out_word):  # type: ig
 
 
 @block
-def delay_group(clock, advance, output_group, line):  # type: ignore[no-untyped-def]
+def delay_group(clock, advance, output_group, line):
     """The output group of later pipeline stages: line[k] is `output_group` k + 1 cycles ago (SPEC HW-5)."""
     depth = len(line)
 
@@ -163,25 +160,19 @@ def delay_group(clock, advance, output_group, line):  # type: ignore[no-untyped-
 
 
 @block
-def operand_memories(  # type: ignore[no-untyped-def]
-    clock, load, advance, read, activation_address, weight_address, x_word, weight_words, parameters
-):
+def operand_memories(clock, load, advance, read, activation_address, weight_address, x_word, weight_words, parameters):
     """The activation memory and one weight memory for each output lane (SPEC HW-5).  Latency one cycle."""
     depths = parameters.depths
-    activations = memory(
-        clock, load, ACTIVATION, 0, advance, read, activation_address, x_word, depths["activation"]
-    )
+    activations = memory(clock, load, ACTIVATION, 0, advance, read, activation_address, x_word, depths["activation"])
     weights = []
     for p in range(parameters.po):
         weight_word = weight_words[p]
-        weights.append(
-            memory(clock, load, WEIGHT, p, advance, read, weight_address, weight_word, depths["weight"])
-        )
+        weights.append(memory(clock, load, WEIGHT, p, advance, read, weight_address, weight_word, depths["weight"]))
     return activations, weights
 
 
 @block
-def lane_memories(clock, load, advance, read, select, output_group, words, depth):  # type: ignore[no-untyped-def]
+def lane_memories(clock, load, advance, read, select, output_group, words, depth):
     """One memory of per-channel constants for each output lane, read at the output group (SPEC HW-5)."""
     memories = []
     for p in range(len(words)):
@@ -191,7 +182,7 @@ def lane_memories(clock, load, advance, read, select, output_group, words, depth
 
 
 @block
-def convolution_engine(  # type: ignore[no-untyped-def]
+def convolution_engine(
     clock, reset, load_valid, load_select, load_lane, load_address, load_data,
     start, busy, out_ready, out_valid, out_word, parameters,
 ):  # fmt: skip
@@ -223,9 +214,7 @@ def convolution_engine(  # type: ignore[no-untyped-def]
     accumulators = [signed(parameters.accumulator.bits) for _ in range(po)]
     sums_valid = bit()
 
-    run = flow(
-        clock, reset, start, launch, running, busy, advance, word_valid, out_valid, out_ready, parameters.words
-    )
+    run = flow(clock, reset, start, launch, running, busy, advance, word_valid, out_valid, out_ready, parameters.words)
     steps = walker(
         clock, reset, advance, launch, step_valid, step_first, step_last, step_in_picture,
         activation_address, weight_address, output_group, parameters,

@@ -107,8 +107,9 @@ def cosim(
     """Run an emitted folder in its simulators and compare the whole output with the golden words (SPEC HW-7).
 
     simulators  some of icarus, verilator, ghdl; those that read the folder's language without it.  One that is not
-    installed, or reads the other language, is reported as skipped.  stress  seed of load gaps and back-pressure, 0 for none: only without them
-    the cycle of every word is compared too;  runs  how often to run what was loaded.
+    installed, or reads the other language, is reported as skipped.
+    stress  seed of load gaps and back-pressure, 0 for none: only without them is the cycle of every word compared
+    runs  how often to run what was loaded.
     The folder is copied, nothing is written into it.  Raises HardwareError RC-HW-CONFIG, FileError RC-FILE-READ.
     """
     folder = Path(directory)

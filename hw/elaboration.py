@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import myhdl
-from myhdl import Signal, _block, _simulator, intbv
+from myhdl import Signal, _block, _Simulation, _simulator, intbv
 from myhdl.conversion import _toVerilog, _toVHDL
 
 from refcodec.formats import IntFormat
@@ -43,6 +43,8 @@ def _forget() -> None:
     _block._name_set.clear()
     _block._inst_name_set.clear()
     _simulator._signals.clear()
+    _simulator._tracing = 0
+    _Simulation.Simulation._no_of_instances = 0
     for decorated in _simulator._blocks:
         decorated.calls = 0
     _toVerilog._converting = 0

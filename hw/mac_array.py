@@ -8,7 +8,7 @@ from hw.elaboration import bit, limits, signed
 
 
 @block
-def multiply(clock, advance, valid, in_picture, x_word, weight_word, product, lane, x_format, weight_bits):  # type: ignore[no-untyped-def]
+def multiply(clock, advance, valid, in_picture, x_word, weight_word, product, lane, x_format, weight_bits):
     """Product of one activation lane and one weight lane, zero outside the picture (SPEC HW-2).
 
     x_word, weight_word  packed words, lane 0 in the lowest bits;  product  signed, activation + weight bits.
@@ -27,14 +27,13 @@ def multiply(clock, advance, valid, in_picture, x_word, weight_word, product, la
         w = intbv(0, min=w_lo, max=w_hi)
         while True:
             yield clock.posedge
-            if advance:
-                if valid:
-                    if in_picture:
-                        x[:] = x_word[x_top:x_bottom]
-                        w[:] = weight_word[w_top:w_bottom].signed()
-                        product.next = x * w
-                    else:
-                        product.next = 0
+            if advance and valid:
+                if in_picture:
+                    x[:] = x_word[x_top:x_bottom]
+                    w[:] = weight_word[w_top:w_bottom].signed()
+                    product.next = x * w
+                else:
+                    product.next = 0
 
     @instance
     def multiply_signed():
@@ -42,20 +41,19 @@ def multiply(clock, advance, valid, in_picture, x_word, weight_word, product, la
         w = intbv(0, min=w_lo, max=w_hi)
         while True:
             yield clock.posedge
-            if advance:
-                if valid:
-                    if in_picture:
-                        x[:] = x_word[x_top:x_bottom].signed()
-                        w[:] = weight_word[w_top:w_bottom].signed()
-                        product.next = x * w
-                    else:
-                        product.next = 0
+            if advance and valid:
+                if in_picture:
+                    x[:] = x_word[x_top:x_bottom].signed()
+                    w[:] = weight_word[w_top:w_bottom].signed()
+                    product.next = x * w
+                else:
+                    product.next = 0
 
     return multiply_signed if x_format.signed else multiply_unsigned
 
 
 @block
-def add_pairs(clock, advance, valid, terms, sums):  # type: ignore[no-untyped-def]
+def add_pairs(clock, advance, valid, terms, sums):
     """One level of the adder tree: sums[i] = terms[2i] + terms[2i+1], an odd last term passes (SPEC HW-2).
 
     terms  signed;  sums  one bit wider, half as many, rounded up.  Latency one cycle with `advance`.
@@ -63,38 +61,25 @@ def add_pairs(clock, advance, valid, terms, sums):  # type: ignore[no-untyped-de
     pairs = len(terms) // 2
     last_term = len(terms) - 1
     last_sum = len(sums) - 1
-    lo, hi = limits(len(sums[0]))
 
-    @instance
+    @always(clock.posedge)
     def add_even():
-        total = intbv(0, min=lo, max=hi)
-        while True:
-            yield clock.posedge
-            if advance:
-                if valid:
-                    for i in range(pairs):
-                        total[:] = terms[2 * i]
-                        total[:] = total + terms[2 * i + 1]
-                        sums[i].next = total
+        if advance and valid:
+            for i in range(pairs):
+                sums[i].next = terms[2 * i] + terms[2 * i + 1]
 
-    @instance
+    @always(clock.posedge)
     def add_odd():
-        total = intbv(0, min=lo, max=hi)
-        while True:
-            yield clock.posedge
-            if advance:
-                if valid:
-                    for i in range(pairs):
-                        total[:] = terms[2 * i]
-                        total[:] = total + terms[2 * i + 1]
-                        sums[i].next = total
-                    sums[last_sum].next = terms[last_term]
+        if advance and valid:
+            for i in range(pairs):
+                sums[i].next = terms[2 * i] + terms[2 * i + 1]
+            sums[last_sum].next = terms[last_term]
 
     return add_odd if len(terms) % 2 else add_even
 
 
 @block
-def accumulate(clock, advance, valid, first, bias, total, accumulator):  # type: ignore[no-untyped-def]
+def accumulate(clock, advance, valid, first, bias, total, accumulator):
     """Add one tree total to the accumulator, or to the bias where `first` (SPEC HW-2).
 
     The caller has proven that no partial sum leaves the accumulator's width (SPEC ACC-1).
@@ -107,20 +92,19 @@ def accumulate(clock, advance, valid, first, bias, total, accumulator):  # type:
         partial = intbv(0, min=lo, max=hi)
         while True:
             yield clock.posedge
-            if advance:
-                if valid:
-                    if first:
-                        partial[:] = bias
-                    else:
-                        partial[:] = accumulator
-                    partial[:] = partial + total
-                    accumulator.next = partial
+            if advance and valid:
+                if first:
+                    partial[:] = bias
+                else:
+                    partial[:] = accumulator
+                partial[:] = partial + total
+                accumulator.next = partial
 
     return add
 
 
 @block
-def mac_column(  # type: ignore[no-untyped-def]
+def mac_column(
     clock, advance, valid, stages, first, in_picture, x_word, weight_word, bias, accumulator, pi, x_format, weight_bits
 ):
     """PI products, their adder tree and one accumulator (SPEC HW-2).
@@ -148,14 +132,15 @@ def mac_column(  # type: ignore[no-untyped-def]
 
 
 @block
-def mac_array(  # type: ignore[no-untyped-def]
+def mac_array(
     clock, reset, advance, valid, first, last, in_picture, x_word, weight_words,
     biases, result_valid, accumulators, pi, x_format, weight_bits,
 ):  # fmt: skip
     """PO columns of PI products: accumulators[p] = biases[p] + sum over steps and lanes of x * w (SPEC HW-2, CONV-2).
 
     valid  a step is present: x_word, weight_words, in_picture, first (begin a new sum), last (the sum is complete)
-    x_word  PI activations;  weight_words  PO words of PI weights;  biases  PO buses, sampled T + 1 cycles after `first`.
+    x_word  PI activations;  weight_words  PO words of PI weights
+    biases  PO buses, sampled T + 1 cycles after `first`.
     Latency from the last step to result_valid and accumulators T + 2 cycles with `advance`, T = ceil(log2(PI));
     one step a cycle, sums may follow each other without a gap.
     """

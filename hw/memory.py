@@ -22,7 +22,7 @@ class LoadPort:
 
 
 @block
-def memory(clock, load, select, lane, advance, read, address, word, depth):  # type: ignore[no-untyped-def]
+def memory(clock, load, select, lane, advance, read, address, word, depth):
     """A RAM of `depth` words that the load port writes and the datapath reads (SPEC HW-5).
 
     select, lane  the values of the load port that address this memory
@@ -39,22 +39,17 @@ def memory(clock, load, select, lane, advance, read, address, word, depth):  # t
 
     @always(clock.posedge)
     def store_unsigned():
-        if load_valid:
-            if load_select == select:
-                if load_lane == lane:
-                    cells[load_address].next = load_data[width:]
+        if load_valid and load_select == select and load_lane == lane:
+            cells[load_address].next = load_data[width:]
 
     @always(clock.posedge)
     def store_signed():
-        if load_valid:
-            if load_select == select:
-                if load_lane == lane:
-                    cells[load_address].next = load_data[width:].signed()
+        if load_valid and load_select == select and load_lane == lane:
+            cells[load_address].next = load_data[width:].signed()
 
     @always(clock.posedge)
     def fetch():
-        if advance:
-            if read:
-                word.next = cells[address]
+        if advance and read:
+            word.next = cells[address]
 
     return fetch, store_signed if is_signed else store_unsigned

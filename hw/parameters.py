@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 
 from refcodec.errors import HardwareError
 from refcodec.fixed import convolution_size, phase_taps, transposed_size
-from refcodec.formats import IntFormat
-from refcodec.layers.requantise import MAX_SHIFT, multiplier_bits
+from refcodec.formats import MAX_SHIFT, IntFormat, multiplier_bits
 from refcodec.program.operations import Convolution, Requantise, TransposedConvolution
 from refcodec.program.program import Program
 
@@ -40,9 +39,7 @@ def address_bits(depth: int) -> int:
     return max(1, (depth - 1).bit_length())
 
 
-def layer_operations(
-    program: Program, layer: str
-) -> tuple[Convolution | TransposedConvolution, Requantise | None]:
+def layer_operations(program: Program, layer: str) -> tuple[Convolution | TransposedConvolution, Requantise | None]:
     """The convolution of that name and the requantisation that reads its accumulators, if any (SPEC HW-1).
 
     Raises HardwareError RC-HW-CONFIG where `layer` is no convolution, ModelError where it does not exist.
@@ -156,9 +153,7 @@ class EngineParameters:
         _require_range("multiplier bits", self.multiplier_bits, 1, PRODUCT_BITS - self.accumulator.bits)
 
     @classmethod
-    def from_program(
-        cls, program: Program, layer: str, height: int, width: int, pi: int, po: int
-    ) -> EngineParameters:
+    def from_program(cls, program: Program, layer: str, height: int, width: int, pi: int, po: int) -> EngineParameters:
         """The engine that runs one layer on a height x width tile (SPEC HW-1).  Raises HardwareError, ModelError."""
         operation, requantise = layer_operations(program, layer)
         source, target = program.tensor(operation.source), program.tensor(operation.target)
@@ -301,12 +296,7 @@ class EngineParameters:
     @property
     def macs(self) -> int:
         """Multiplications that the layer needs, taps outside the picture included, padded channels not."""
-        return (
-            self.out_channels
-            * self.in_channels
-            * self._axis_taps(self.out_height)
-            * self._axis_taps(self.out_width)
-        )
+        return self.out_channels * self.in_channels * self._axis_taps(self.out_height) * self._axis_taps(self.out_width)
 
     def describe(self) -> dict[str, object]:
         """Plain values for a manifest (SPEC HW-7)."""

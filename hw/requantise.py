@@ -13,9 +13,7 @@ STAGES = 4
 
 
 @block
-def requantise_lane(  # type: ignore[no-untyped-def]
-    clock, advance, valid, stages, accumulator, multiplier, shift, result, lo, hi
-):
+def requantise_lane(clock, advance, valid, stages, accumulator, multiplier, shift, result, lo, hi):
     """The stages of one lane; operands, timing and result as in `requantise` (SPEC HW-3, RQ-1).
 
     valid  operands are present;  stages  list of `valid` one, two, three and four cycles later.
@@ -38,35 +36,30 @@ def requantise_lane(  # type: ignore[no-untyped-def]
         power = intbv(0, min=wide_lo, max=wide_hi)
         while True:
             yield clock.posedge
-            if advance:
-                if valid:
-                    factor[:] = multiplier
-                    product.next = accumulator * factor
-                    power[:] = 1
-                    power[:] = power << shift
-                    half.next = power >> 1
-                    product_shift.next = shift
+            if advance and valid:
+                factor[:] = multiplier
+                product.next = accumulator * factor
+                power[:] = 1
+                power[:] = power << shift
+                half.next = power >> 1
+                product_shift.next = shift
 
     @always(clock.posedge)
     def add_half():
-        if advance:
-            if product_valid:
-                rounded.next = product + half
-                rounded_shift.next = product_shift
+        if advance and product_valid:
+            rounded.next = product + half
+            rounded_shift.next = product_shift
 
     @always(clock.posedge)
     def scale():
-        if advance:
-            if rounded_valid:
-                scaled.next = rounded >> rounded_shift
+        if advance and rounded_valid:
+            scaled.next = rounded >> rounded_shift
 
     return multiply, add_half, scale, saturation
 
 
 @block
-def requantise(  # type: ignore[no-untyped-def]
-    clock, reset, advance, valid, accumulators, multipliers, shifts, result_valid, results, lo, hi
-):
+def requantise(clock, reset, advance, valid, accumulators, multipliers, shifts, result_valid, results, lo, hi):
     """Scale by multiplier / 2**shift, round half up, saturate to lo .. hi, lane by lane (SPEC HW-3, RQ-1).
 
     accumulators  list of signed A-bit buses;  multipliers  unsigned M bits, A + M <= 63;  shifts  unsigned, 1..62
@@ -78,9 +71,7 @@ def requantise(  # type: ignore[no-untyped-def]
     lanes = []
     for p in range(len(results)):
         accumulator, multiplier, shift, result = accumulators[p], multipliers[p], shifts[p], results[p]
-        lanes.append(
-            requantise_lane(clock, advance, valid, stages, accumulator, multiplier, shift, result, lo, hi)
-        )
+        lanes.append(requantise_lane(clock, advance, valid, stages, accumulator, multiplier, shift, result, lo, hi))
 
     @always(clock.posedge)
     def follow():

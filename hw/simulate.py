@@ -57,7 +57,14 @@ def _chooser(seed: int | None) -> Callable[[], bool]:
 
 
 @block
-def _bench(ports: EnginePorts, stimulus: Stimulus, logs: list[RunLog], load_log: list[int], leave: Callable[[], bool], limit: int):  # type: ignore[no-untyped-def]
+def _bench(
+    ports: EnginePorts,
+    stimulus: Stimulus,
+    logs: list[RunLog],
+    load_log: list[int],
+    leave: Callable[[], bool],
+    limit: int,
+) -> Any:
     """Clock, load, runs and log around one engine.  Drives while the clock is low, samples just before it rises."""
     clock = ports.clock
     engine = convolution_engine(**ports.connect(), parameters=stimulus.parameters)
@@ -111,7 +118,9 @@ def _bench(ports: EnginePorts, stimulus: Stimulus, logs: list[RunLog], load_log:
     return engine, tick, drive
 
 
-def simulate(stimulus: Stimulus, vcd: Path | None = None, seed: int | None = None, runs: int = 1) -> tuple[list[RunLog], int]:
+def simulate(
+    stimulus: Stimulus, vcd: Path | None = None, seed: int | None = None, runs: int = 1
+) -> tuple[list[RunLog], int]:
     """Load once, run `runs` times; returns the logs and the load cycles (SPEC HW-5)."""
     logs = [RunLog() for _ in range(runs)]
     load_log: list[int] = []

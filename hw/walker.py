@@ -9,7 +9,7 @@ from hw.parameters import address_bits
 
 
 @block
-def rom(address, word, contents):  # type: ignore[no-untyped-def]
+def rom(address, word, contents):
     """A small constant table, combinational (SPEC HW-5)."""
 
     @always_comb
@@ -20,8 +20,21 @@ def rom(address, word, contents):  # type: ignore[no-untyped-def]
 
 
 @block
-def axis(  # type: ignore[no-untyped-def]
-    clock, rewind, next_output, rewind_taps, next_tap, phase, tap_last, output_last, in_range, offset, plan, size, outputs, unit
+def axis(
+    clock,
+    rewind,
+    next_output,
+    rewind_taps,
+    next_tap,
+    phase,
+    tap_last,
+    output_last,
+    in_range,
+    offset,
+    plan,
+    size,
+    outputs,
+    unit,
 ):
     """One picture axis: output coordinate, its phase, its taps, and the address part of the current tap (SPEC HW-5).
 
@@ -67,9 +80,8 @@ def axis(  # type: ignore[no-untyped-def]
     @always_comb
     def bound():
         in_range.next = False
-        if position >= 0:
-            if position < size:
-                in_range.next = True
+        if position >= 0 and position < size:
+            in_range.next = True
 
     @instance
     def walk():
@@ -111,7 +123,7 @@ def axis(  # type: ignore[no-untyped-def]
 
 
 @block
-def weight_counter(  # type: ignore[no-untyped-def]
+def weight_counter(
     clock, launch, step, row_end, next_column, row_phase, column_phase, weight_address, plan, words_per_tap
 ):
     """Weight address: counts through the block of the current phase, whose outputs share it (SPEC HW-5).
@@ -155,8 +167,19 @@ def weight_counter(  # type: ignore[no-untyped-def]
 
 
 @block
-def walker(  # type: ignore[no-untyped-def]
-    clock, reset, advance, launch, valid, first, last, in_picture, activation_address, weight_address, output_group, parameters
+def walker(
+    clock,
+    reset,
+    advance,
+    launch,
+    valid,
+    first,
+    last,
+    in_picture,
+    activation_address,
+    weight_address,
+    output_group,
+    parameters,
 ):
     """One step a cycle for each output word, kernel row, kernel column and channel group, in that order (SPEC HW-5).
 
@@ -218,30 +241,29 @@ def walker(  # type: ignore[no-untyped-def]
         column_next_output.next = False
         column_rewind_taps.next = False
         column_next_tap.next = False
-        if running:
-            if advance:
-                step.next = True
-                if channel == last_channel:
-                    channel_end.next = True
-                    if column_tap_last:
-                        column_rewind_taps.next = True
-                        if row_tap_last:
-                            row_rewind_taps.next = True
-                            word_end.next = True
-                            if word_group == last_group:
-                                if column_output_last:
-                                    column_rewind.next = True
-                                    row_end.next = True
-                                    if row_output_last:
-                                        run_end.next = True
-                                    else:
-                                        row_next_output.next = True
+        if running and advance:
+            step.next = True
+            if channel == last_channel:
+                channel_end.next = True
+                if column_tap_last:
+                    column_rewind_taps.next = True
+                    if row_tap_last:
+                        row_rewind_taps.next = True
+                        word_end.next = True
+                        if word_group == last_group:
+                            if column_output_last:
+                                column_rewind.next = True
+                                row_end.next = True
+                                if row_output_last:
+                                    run_end.next = True
                                 else:
-                                    column_next_output.next = True
-                        else:
-                            row_next_tap.next = True
+                                    row_next_output.next = True
+                            else:
+                                column_next_output.next = True
                     else:
-                        column_next_tap.next = True
+                        row_next_tap.next = True
+                else:
+                    column_next_tap.next = True
 
     @always(clock.posedge)
     def count():
@@ -283,12 +305,11 @@ def walker(  # type: ignore[no-untyped-def]
                     weight_address.next = word_address
                     in_picture.next = False
                     activation_address.next = 0
-                    if row_in_range:
-                        if column_in_range:
-                            address[:] = row_offset + column_offset
-                            term[:] = channel
-                            address[:] = address + term
-                            in_picture.next = True
-                            activation_address.next = address[activation_bits:]
+                    if row_in_range and column_in_range:
+                        address[:] = row_offset + column_offset
+                        term[:] = channel
+                        address[:] = address + term
+                        in_picture.next = True
+                        activation_address.next = address[activation_bits:]
 
     return rows, columns, weights, carry, count, issue

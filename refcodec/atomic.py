@@ -15,7 +15,7 @@ def _partial(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.partial")
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file under a temporary name beside its target, then rename it.  Raises FileError RC-FILE-WRITE."""
     target = Path(path)
     partial = _partial(target)
@@ -29,7 +29,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 @contextmanager
-def new_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path]:
+def new_folder(path: str | Path, marker: str) -> Iterator[Path]:
     """Fill a temporary folder, then put it in the target's place; after an error nothing is left.
 
     marker  a file that only this command writes: an existing folder is replaced if it is empty or holds it.

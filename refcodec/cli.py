@@ -176,7 +176,7 @@ def _hw_convert(args: argparse.Namespace) -> int:
     from refcodec.datapath import convert
 
     manifest = convert(_model(args.model), args.layer, _lanes(args), args.stream, args.tile, args.to, args.output)
-    print(f"{args.output}: {len(manifest['files'])} files for {args.layer}, {manifest['cycles']} cycles")
+    print(f"{args.output}: {len(manifest['files'])} files for {args.layer}, {manifest['cycles']['run']} cycles")
     return DONE
 
 
@@ -214,7 +214,7 @@ def _command(
 
 
 def _add_codec_commands(group: Any) -> None:
-    demo = _command(group, "demo", _demo, "decode, verify and simulate a photograph, end to end", "refcodec demo -o out")
+    demo = _command(group, "demo", _demo, "decode, verify and simulate a photograph", "refcodec demo -o out")
     demo.add_argument("--image", help="a picture of your own instead of the shipped stream")
     demo.add_argument("--model", default=DEFAULT_MODEL, help="model file or shipped name (default: %(default)s)")
     demo.add_argument("-o", "--output", default="refcodec-demo", help="folder to write (default: %(default)s)")

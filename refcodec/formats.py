@@ -1,4 +1,4 @@
-"""Declared integer formats (SPEC INT-1, INT-2)."""
+"""Declared integer formats, and the multipliers that belong to them (SPEC INT-1, INT-2, RQ-2)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 from refcodec.errors import RangeError
 
 MAX_BITS = 48  # the widest accumulator (SPEC INT-2)
+# (accumulator bits, multiplier bits) of the two requantisation profiles: both products fit 63 bits (SPEC RQ-2)
+PROFILES = ((32, 31), (48, 15))
+MIN_SHIFT, MAX_SHIFT = 1, 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +63,11 @@ class IntFormat:
             raise RangeError(f"{name}: expected integers, got {values.dtype}")
         if values.size and (int(values.min()) < self.lo or int(values.max()) > self.hi):
             raise RangeError(f"{name}: values {values.min()} .. {values.max()} leave {self} ({self.lo} .. {self.hi})")
+
+
+def multiplier_bits(accumulator: IntFormat) -> int:
+    """Width of the multipliers that belong to an accumulator format (SPEC RQ-2).  Raises RangeError RC-FORMAT."""
+    for accumulator_bits, bits in PROFILES:
+        if accumulator.bits + (not accumulator.signed) <= accumulator_bits:
+            return bits
+    raise RangeError(f"no requantisation profile takes a {accumulator} accumulator", "RC-FORMAT")

@@ -140,6 +140,15 @@ def test_factorised_refuses_a_window_without_probability():
         factorised_tables(parameters)
 
 
+def test_factorised_window_holds_the_median():
+    """Quantiles on the wrong side of the median, as an auxiliary loss can leave them, count as the median."""
+    parameters = make_density(channels=2)
+    parameters[f"{BOTTLENECK}quantiles"] = np.array([[[1.5, 0, 2]], [[-3, 0, -1.5]]], np.float32)
+    tables = factorised_tables(parameters)
+    assert tables.offsets.tolist() == [0, -3]
+    assert (tables.lengths - 2).tolist() == [3, 4]
+
+
 # --- Gaussian
 
 

@@ -67,7 +67,7 @@ class ProgramBuilder:
         shift = np.array([bits - 1 - math.frexp(s)[1] for s in scale])
         multiplier = np.array([int(math.ldexp(s, int(k))) for s, k in zip(scale, shift, strict=True)])
         self.append(Requantise(name, source.name, name, multiplier, shift), source.channels, fmt)
-        self.size = fmt.hi / 1.6
+        self.size = fmt.hi / (1.6 if fmt.signed else 4)  # a rectifier leaves less than half
 
     def program(self) -> Program:
         """What was appended so far."""

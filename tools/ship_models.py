@@ -1,9 +1,10 @@
 """Write what refcodec ships: `python tools/ship_models.py MODELS PHOTOGRAPHS PICTURE`.
 
-MODELS holds the trained float models as `<name>.safetensors` with their training metadata; their Gaussian tables are left
-out, because they are the same for every model and shipped once elsewhere. PHOTOGRAPHS is the folder that the recipes are
-calibrated on, PICTURE the photograph whose stream is shipped. Equal sources give equal floats; recipes and the stream
-pass through floating point and may differ in their last digits from machine to machine, which is why they are shipped.
+MODELS holds the trained float models as `<name>.safetensors` with their training metadata; their Gaussian tables are
+left out, because they are the same for every model and shipped once elsewhere. PHOTOGRAPHS is the folder that the
+recipes are calibrated on, PICTURE the photograph whose stream is shipped. Equal sources give equal floats;
+recipes and the stream pass through floating point and may differ in their last digits from machine to machine, which is
+why they are shipped.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from refcodec.codecs.stream import Geometry
 from refcodec.errors import FileError, ImageError, RangeError
 
 
-def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+def read_picture(path: str | Path) -> np.ndarray:
     """Read an 8-bit RGB or grey picture of any format that imageio's Pillow plug-in knows.
 
     Returns (H, W, 3) or (H, W) uint8.  Raises FileError RC-FILE-READ, ImageError RC-IMAGE-READ, -FORMAT.
@@ -44,7 +43,7 @@ def geometry_of_shape(shape: tuple[int, ...]) -> Geometry:
     return Geometry(shape[1], shape[0], 3)
 
 
-def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+def write_picture(path: str | Path, picture: np.ndarray) -> None:
     """Write a picture losslessly; the file's suffix names the format (PNG, BMP, PPM, TIFF).
 
     picture  (H, W, 3) or (H, W) uint8.  Raises FileError RC-FILE-WRITE, ImageError RC-IMAGE-FORMAT.

@@ -159,7 +159,7 @@ def _decode(words, indexes, values, starts, offsets, buckets, symbols):
         frequency = np.uint64(values[base + entry + 1] - start)
         x, position = _refill(frequency * (x >> _SLOT_BITS) + np.uint64(slot - start), words, position)
         status, symbol, escape = _DONE, entry + offsets[row], starts[row + 1] - base - 2
-        if entry == escape and position <= words.size:
+        if entry == escape:
             status, raw, x, position = _get_escape(x, words, position)
             symbol = (-(raw >> 1) - 1 if raw & 1 else (raw >> 1) + escape) + offsets[row]
         if position > words.size:

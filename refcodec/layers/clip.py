@@ -10,7 +10,7 @@ from refcodec.kernel import parallel_kernel, prange
 
 
 @parallel_kernel
-def _clip(x, lo, hi, out):  # type: ignore[no-untyped-def]
+def _clip(x, lo, hi, out):
     for c in prange(x.shape[0]):
         for y in range(x.shape[1]):
             for i in range(x.shape[2]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ ACCUMULATOR_LIMIT = 1 << 47
 
 
 @parallel_kernel
-def _correlate(x, weight, bias, stride, row, column, out, out_stride, out_row, out_column):  # type: ignore[no-untyped-def]
+def _correlate(x, weight, bias, stride, row, column, out, out_stride, out_row, out_column):
     # The caller has shown that no partial sum leaves out.dtype, so the order of the sums is free (SPEC ACC-2).
     cast = out.dtype.type
     channels = x.shape[2]
@@ -46,39 +47,52 @@ def _correlate(x, weight, bias, stride, row, column, out, out_stride, out_row, o
                 out[o + 3, oy, ox] = s3
 
 
+class Pass(NamedTuple):
+    """One correlation: which taps of the kernel, where it reads, and which outputs it writes.
+
+    kernel_rows, kernel_columns  tap indexes in the order of rising input coordinates
+    row, column  input coordinates of the first tap of the first output, relative to the unpadded input
+    out_row, out_column  first output; later ones follow at the output stride.
+    """
+
+    kernel_rows: Sequence[int]
+    kernel_columns: Sequence[int]
+    row: int
+    column: int
+    out_row: int
+    out_column: int
+
+
 def accumulate(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray,
     size: tuple[int, int],
-    pad: tuple[int, int],
-    passes: Sequence[tuple[Sequence[int], Sequence[int], int, int, int, int]],
+    pad: int,
+    passes: Sequence[Pass],
     stride: int,
     out_stride: int,
 ) -> np.ndarray:
     """Run correlation passes over one zero-bordered copy of the input (SPEC ACC-2).
 
     x  (C, H, W) integers;  weight  (O, C, K, K);  bias  (O,);  size  output (H', W')
-    pad  zeros before and after each axis;  passes  (kernel rows, kernel columns, first input row, first input
-    column, first output row, first output column), coordinates relative to the unpadded input;
-    stride  input step;  out_stride  output step.
+    pad  zeros on every side;  passes  together write every output;  stride, out_stride  input and output
+    step of all passes.
     Returns (O, H', W') int32 where that is proven wide enough, else int64.  Raises RangeError.
     """
     narrow = _fits(x, weight, bias)
     operand, total = (np.int16, np.int32) if narrow else (np.int32, np.int64)
     outputs = weight.shape[0]
     lanes = -outputs % LANES
-    bordered = np.zeros((x.shape[1] + sum(pad), x.shape[2] + sum(pad), x.shape[0]), operand)
-    bordered[pad[0] : pad[0] + x.shape[1], pad[0] : pad[0] + x.shape[2]] = x.transpose(1, 2, 0)
+    bordered = np.zeros((x.shape[1] + 2 * pad, x.shape[2] + 2 * pad, x.shape[0]), operand)
+    bordered[pad : pad + x.shape[1], pad : pad + x.shape[2]] = x.transpose(1, 2, 0)
     biases = np.pad(bias.astype(np.int64), (0, lanes))
     out = np.zeros((outputs + lanes, *size), total)
     for kernel_rows, kernel_columns, row, column, out_row, out_column in passes:
         taps = weight[:, :, kernel_rows][:, :, :, kernel_columns].transpose(0, 2, 3, 1)
         packed = np.zeros((outputs + lanes, len(kernel_rows), len(kernel_columns) * x.shape[0]), operand)
         packed[:outputs] = taps.reshape(packed[:outputs].shape)
-        _correlate(
-            bordered, packed, biases, stride, row + pad[0], column + pad[0], out, out_stride, out_row, out_column
-        )
+        _correlate(bordered, packed, biases, stride, row + pad, column + pad, out, out_stride, out_row, out_column)
     return out[:outputs]
 
 
@@ -133,9 +147,7 @@ def convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int
     check_operands(x, weight, bias, stride)
     size = _output_size(x, weight, stride, padding)
     taps = range(weight.shape[2])
-    return accumulate(
-        x, weight, bias, size, (padding, padding), [(taps, taps, -padding, -padding, 0, 0)], stride, 1
-    )
+    return accumulate(x, weight, bias, size, padding, [Pass(taps, taps, -padding, -padding, 0, 0)], stride, 1)
 
 
 def convolution_plain(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, padding: int) -> np.ndarray:

@@ -6,24 +6,12 @@ import numpy as np
 
 from refcodec.errors import RangeError, ShapeError
 from refcodec.fixed import requantise as requantise_scalar
-from refcodec.formats import IntFormat
+from refcodec.formats import MAX_SHIFT, MIN_SHIFT, IntFormat, multiplier_bits
 from refcodec.kernel import parallel_kernel, prange
-
-# (accumulator bits, multiplier bits) of the two profiles: both products fit 63 bits (SPEC RQ-2)
-PROFILES = ((32, 31), (48, 15))
-MIN_SHIFT, MAX_SHIFT = 1, 62
-
-
-def multiplier_bits(accumulator: IntFormat) -> int:
-    """Width of the multipliers that belong to an accumulator format (SPEC RQ-2)."""
-    for accumulator_bits, bits in PROFILES:
-        if accumulator.bits + (not accumulator.signed) <= accumulator_bits:
-            return bits
-    raise RangeError(f"no requantisation profile takes a {accumulator} accumulator", "RC-FORMAT")
 
 
 @parallel_kernel
-def _requantise(accumulator, multiplier, shift, lo, hi, out):  # type: ignore[no-untyped-def]
+def _requantise(accumulator, multiplier, shift, lo, hi, out):
     for c in prange(accumulator.shape[0]):
         m = np.int64(multiplier[c])
         s = np.int64(shift[c])

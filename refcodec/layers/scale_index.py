@@ -14,7 +14,7 @@ INDEX_FORMAT = IntFormat(6, False)
 
 
 @parallel_kernel
-def _scale_index(accumulator, thresholds, out):  # type: ignore[no-untyped-def]
+def _scale_index(accumulator, thresholds, out):
     for c in prange(accumulator.shape[0]):
         for y in range(accumulator.shape[1]):
             for x in range(accumulator.shape[2]):

@@ -6,12 +6,10 @@ import numpy as np
 
 from refcodec.errors import RangeError, ShapeError
 from refcodec.fixed import phase_taps, transposed_size
-from refcodec.layers.convolution import accumulate, check_operands
+from refcodec.layers.convolution import Pass, accumulate, check_operands
 
 
-def _output_size(
-    x: np.ndarray, weight: np.ndarray, stride: int, padding: int, output_padding: int
-) -> tuple[int, int]:
+def _output_size(x: np.ndarray, weight: np.ndarray, stride: int, padding: int, output_padding: int) -> tuple[int, int]:
     kernel = weight.shape[2]
     if not 0 <= padding < kernel or not 0 <= output_padding < stride:
         raise RangeError(
@@ -21,6 +19,11 @@ def _output_size(
     if height < 1 or width < 1:
         raise ShapeError(f"input {x.shape} gives an empty output with kernel {kernel}, padding {padding}")
     return height, width
+
+
+def _first(taps: list[tuple[int, int]]) -> int:
+    """Input offset of the first tap; a phase without taps reads nothing."""
+    return taps[0][1] if taps else 0
 
 
 def transposed_convolution(
@@ -40,13 +43,13 @@ def transposed_convolution(
     # A tap's offset falls as k rises, so the taps are reversed to make each window contiguous.
     phases = [phase_taps(kernel, stride, padding, phase)[::-1] for phase in range(stride)]
     passes = [
-        ([k for k, _ in rows], [k for k, _ in columns], rows[0][1] if rows else 0, columns[0][1] if columns else 0, y, x0)
+        Pass([k for k, _ in rows], [k for k, _ in columns], _first(rows), _first(columns), y, x0)
         for y, rows in enumerate(phases)
         for x0, columns in enumerate(phases)
         if y < size[0] and x0 < size[1]
     ]
     # Offsets lie in -(K-1) .. K-1 and outputs reach at most one input beyond the last, so K zeros suffice.
-    return accumulate(x, weight, bias, size, (kernel, kernel), passes, 1, stride)
+    return accumulate(x, weight, bias, size, kernel, passes, 1, stride)
 
 
 def transposed_convolution_plain(

@@ -55,9 +55,11 @@ def symbols(analysis: FloatAnalysis, planes: np.ndarray) -> tuple[np.ndarray, np
     """Rounded latents y (M, 4h, 4w) and z (N, h, w) of planes (3, H', W'), int16, halves to even as when trained."""
     y = analysis.analysis(planes)
     z = analysis.hyper_analysis(y) - analysis.medians[:, None, None]
-    return tuple(  # type: ignore[return-value]
-        np.clip(np.rint(latent), SYMBOL_FORMAT.lo, SYMBOL_FORMAT.hi).astype(SYMBOL_FORMAT.dtype) for latent in (y, z)
-    )
+    return _rounded(y), _rounded(z)
+
+
+def _rounded(latent: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(latent), SYMBOL_FORMAT.lo, SYMBOL_FORMAT.hi).astype(SYMBOL_FORMAT.dtype)
 
 
 def encode_picture(picture: np.ndarray, model: Model) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ def scale_table() -> np.ndarray:
     return np.array(SCALE_TABLE_BITS, np.uint32).view(np.float32).astype(np.float64)
 
 
-def load_trained(path: str | os.PathLike[str]) -> Trained:
+def load_trained(path: str | Path) -> Trained:
     """Load a checkpoint; tables that it carries are kept, others are built from its parameters.
 
     Raises FileError RC-FILE-READ, ModelError RC-CHECKPOINT-FILE, -PICKLE, -PARAMETER, RC-MODEL-FAMILY, RC-MODEL-TABLE.

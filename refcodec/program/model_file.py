@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -120,12 +119,12 @@ def model_to_bytes(model: Model) -> bytes:
     )
 
 
-def save_model(path: str | os.PathLike[str], model: Model) -> None:
+def save_model(path: str | Path, model: Model) -> None:
     """Write a model file, whole or not at all (SPEC MODEL-1).  Raises FileError RC-FILE-WRITE."""
     write_bytes(path, model_to_bytes(model))
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
+def load_model(path: str | Path) -> Model:
     """Read and check a model file (SPEC MODEL-4).
 
     Raises FileError RC-FILE-READ, ModelError RC-MODEL-FILE, -SCHEMA, -TENSOR, -RANGE, -OVERFLOW, -HASH.
@@ -178,9 +177,7 @@ def _parse(document: Any, tensors: dict[str, np.ndarray]) -> Model:
     remaining = dict(tensors)
     programs = {name: _parse_program(name, program, remaining) for name, program in described.items()}
     tables = {name[7:]: remaining.pop(name) for name in sorted(remaining) if name.startswith("tables/")}
-    encoder = {
-        name[len(ENCODER) :]: remaining.pop(name) for name in sorted(remaining) if name.startswith(ENCODER)
-    }
+    encoder = {name[len(ENCODER) :]: remaining.pop(name) for name in sorted(remaining) if name.startswith(ENCODER)}
     if remaining:
         raise ModelError("RC-MODEL-TENSOR", f"surplus tensor {min(remaining)}")
     for name, array in tables.items():
@@ -215,7 +212,7 @@ def _parse_operation(document: Any, program: str, tensors: dict[str, np.ndarray]
     kind = document.get("kind") if type(document) is dict else None
     if type(kind) is not str or kind not in KINDS:
         raise ModelError("RC-MODEL-SCHEMA", f"{program}: unknown operation {kind!r}")
-    cls = KINDS[kind]
+    cls: Any = KINDS[kind]
     kinds = {"str": str, "int": int, "IntFormat": dict}
     declared = {item.name: kinds[str(item.type)] for item in fields(cls) if item.name not in cls.constants}
     values = dict(zip(declared, _take({k: v for k, v in document.items() if k != "kind"}, declared, kind), strict=True))
@@ -227,4 +224,5 @@ def _parse_operation(document: Any, program: str, tensors: dict[str, np.ndarray]
         if key not in tensors or tensors[key].dtype.kind != "i":
             raise ModelError("RC-MODEL-TENSOR", f"missing integer tensor {key}")
         values[name] = tensors.pop(key)
-    return cls(**values)
+    operation: AnyOperation = cls(**values)
+    return operation

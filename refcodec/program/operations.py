@@ -93,7 +93,7 @@ def _check_convolution(op: Convolution | TransposedConvolution, source: Tensor, 
     _require(
         2 <= op.weight_format.bits <= 16 and op.weight_format.signed and 2 <= source.format.bits <= 16,
         "RC-MODEL-RANGE",
-        f"{op.name}: weights must be signed, weights and activations 2..16 bits, got {op.weight_format}, {source.format}",
+        f"{op.name}: signed weights and activations of 2..16 bits wanted, got {op.weight_format}, {source.format}",
     )
     op.weight_format.check(op.weight, f"{op.name}.weight")
     target.format.check(op.bias, f"{op.name}.bias")
@@ -233,7 +233,7 @@ class Requantise:
         _require(
             source.channels == target.channels and self.multiplier.shape == self.shift.shape == (source.channels,),
             "RC-MODEL-TENSOR",
-            f"{self.name}: multiplier {self.multiplier.shape} and shift {self.shift.shape} for {source.channels} channels",
+            f"{self.name}: multiplier {self.multiplier.shape}, shift {self.shift.shape}, {source.channels} channels",
         )
         _require(target.format.bits <= 16, "RC-MODEL-RANGE", f"{self.name}: {target.format} is wider than 16 bits")
         check_scales(self.multiplier, self.shift, source.format)

@@ -31,7 +31,7 @@ class Program:
             raise ModelError("RC-MODEL-SCHEMA", f"{self.name}: needs one distinct tensor more than operations")
         for tensor in self.tensors:
             if not 1 <= tensor.channels <= MAX_CHANNELS:
-                raise ModelError("RC-MODEL-RANGE", f"{tensor.name}: {tensor.channels} channels, 1..{MAX_CHANNELS} allowed")
+                raise ModelError("RC-MODEL-RANGE", f"{tensor.name}: {tensor.channels} channels, not 1..{MAX_CHANNELS}")
         labels = [op.name for op in self.operations]
         if len(set(labels)) != len(labels):
             raise ModelError("RC-MODEL-SCHEMA", f"{self.name}: operation names repeat")

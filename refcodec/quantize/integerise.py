@@ -8,9 +8,8 @@ import numpy as np
 
 from refcodec.codecs.scale_hyperprior import FAMILY, PIXEL_FORMAT, TABLE_PARTS
 from refcodec.errors import ModelError
-from refcodec.formats import IntFormat
+from refcodec.formats import MAX_SHIFT, MIN_SHIFT, IntFormat, multiplier_bits
 from refcodec.layers.latent_mean import SYMBOL_FORMAT, latent_format
-from refcodec.layers.requantise import MAX_SHIFT, MIN_SHIFT, multiplier_bits
 from refcodec.layers.scale_index import INDEX_FORMAT
 from refcodec.models.encoder import encoder_parameters
 from refcodec.models.trained import Trained, scale_table

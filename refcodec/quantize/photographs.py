@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 LARGEST = 1024  # a longer side is cropped to its middle, to bound time and memory
 
 
-def find_photographs(folder: str | os.PathLike[str], count: int) -> list[Path]:
+def find_photographs(folder: str | Path, count: int) -> list[Path]:
     """At most `count` pictures of a folder, evenly spaced in the order of their names.
 
     Raises FileError RC-FILE-READ if there is none.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -55,7 +54,7 @@ def recipe_text(recipe: Recipe) -> str:
     return json.dumps({"schema": SCHEMA, **asdict(recipe)}, indent=1, sort_keys=True) + "\n"
 
 
-def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe.  Raises FileError RC-FILE-READ, ModelError RC-MODEL-SCHEMA."""
     try:
         document = json.loads(Path(path).read_text())

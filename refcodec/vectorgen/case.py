@@ -66,8 +66,8 @@ class Case:
     flags: tuple[str, ...] = ()
 
 
-def case_files(case: Case) -> dict[str, bytes]:
-    """Every file of a case, by name; `case.json` describes the others."""
+def case_files(case: Case, with_hex: bool = True) -> dict[str, bytes]:
+    """Every file of a case, by name; `case.json` describes the others, `.hex` files may be left out."""
     files: dict[str, bytes] = {}
     described: dict[str, Any] = {
         "schema": SCHEMA,
@@ -87,7 +87,7 @@ def case_files(case: Case) -> dict[str, bytes]:
             stem = f"{PREFIX[role]}.{name}"
             content = values.to_bytes()
             files[f"{stem}.le"] = content
-            if values.array.size:
+            if with_hex and values.array.size:
                 files[f"{stem}.hex"] = values.to_hex()
             described[role].append(_describe(name, values, f"{stem}.le", content))
     files["case.json"] = json.dumps(described, indent=1, sort_keys=True).encode() + b"\n"
@@ -153,5 +153,7 @@ def index_entry(case: Case, files: Mapping[str, bytes]) -> dict[str, Any]:
         "flags": list(case.flags),
         "result": "valid" if case.error is None else "invalid",
         "bytes": sum(map(len, files.values())),
-        "sha256": hashlib.sha256(canonical_json({n: hashlib.sha256(c).hexdigest() for n, c in files.items()})).hexdigest(),
+        "sha256": hashlib.sha256(
+            canonical_json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+        ).hexdigest(),
     }

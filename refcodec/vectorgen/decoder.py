@@ -33,9 +33,7 @@ def layer_cases(codec: ScaleHyperprior, taps: Taps) -> Iterator[Case]:
                 yield _layer_case(program, op, program.operations[position + 1], taps)
 
 
-def _layer_case(
-    program: Program, op: Convolution | TransposedConvolution, after: object, taps: Taps
-) -> Case:
+def _layer_case(program: Program, op: Convolution | TransposedConvolution, after: object, taps: Taps) -> Case:
     source, accumulator = program.tensor(op.source), program.tensor(op.target)
     centre = [(n - TILE) // 2 for n in taps[op.source].shape[1:]]
     tile = taps[op.source][:, centre[0] : centre[0] + TILE, centre[1] : centre[1] + TILE]
@@ -102,9 +100,7 @@ def small_streams(codec: ScaleHyperprior, taps: Taps) -> dict[str, tuple[str, by
     }
 
 
-def stream_case(
-    name: str, comment: str, content: bytes, codec: ScaleHyperprior, found: Taps, model_name: str
-) -> Case:
+def stream_case(name: str, comment: str, content: bytes, codec: ScaleHyperprior, found: Taps, model_name: str) -> Case:
     """The case of a valid stream.
 
     content  bytes of the stream;  found  tensors to record by name, with the decoded "picture" as the last.

@@ -75,7 +75,10 @@ def _layer(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
 def layer_program(p: Mapping[str, Any], x: Arrays) -> Program:
     """The program that a layer case describes by its parameters and constants."""
     weight, fmt = x["weight"], _format(p["weight_format"])
-    tensors = [Tensor("x", weight.shape[1], _format(p["source"])), Tensor("accumulator", weight.shape[0], _format(p["accumulator"]))]
+    tensors = [
+        Tensor("x", weight.shape[1], _format(p["source"])),
+        Tensor("accumulator", weight.shape[0], _format(p["accumulator"])),
+    ]
     common = ("layer", "x", "accumulator", fmt, p["stride"], p["padding"])
     operations: list[Any] = [
         TransposedConvolution(*common, p["output_padding"], weight, x["bias"])

@@ -211,7 +211,7 @@ def _rows() -> tuple[dict[str, Values], int]:
     rows = [[0, 20000, 40000, 60000, 65536], [0, 1, 2, 65000, 65535, 65536], [0, 65535, 65536]]
     starts = np.cumsum([0] + [len(row) for row in rows])
     values = {
-        "values": Values(np.array(sum(rows, [])), ENTRY),
+        "values": Values(np.concatenate(rows), ENTRY),
         "starts": Values(starts, ENTRY),
         "offsets": Values(np.array([-1, -2, 7]), ENTRY),
     }
@@ -223,10 +223,7 @@ def rans_cases() -> Iterator[Case]:
     tables, count = _rows()
     wide = [0, 1, 2, 3, -1, -2, 7, 8, 15, 16, 100, -100, 2047, -2048, 32767, -32768]
     for name, symbols in (("none", []), ("one", [7]), ("escapes", wide * count), ("certain", [7] * 200)):
-        if name == "certain":
-            indexes = [2] * len(symbols)
-        else:
-            indexes = [number % count for number in range(len(symbols))]
+        indexes = [2 if name == "certain" else number % count for number in range(len(symbols))]
         inputs = {
             "symbols": Values(np.array(symbols, np.int64), SYMBOL_FORMAT),
             "indexes": Values(np.array(indexes, np.int64), INDEX_FORMAT),

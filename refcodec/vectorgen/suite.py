@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +39,7 @@ def suite_cases(model: Model, photograph: bytes, model_name: str) -> Iterator[Ca
     yield from stream_cases(codec, taps, model_name)
 
 
-def build_suite(path: str | os.PathLike[str]) -> int:
+def build_suite(path: str | Path) -> int:
     """Write the suite of the shipped model; the same bytes every time.  Returns the number of cases.
 
     Raises FileError RC-FILE-WRITE.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +81,7 @@ def check_files(folder: Path) -> list[str]:
     return ids
 
 
-def verify_suite(path: str | os.PathLike[str]) -> Report:
+def verify_suite(path: str | Path) -> Report:
     """Check every file, then run every case on the kernels and, where they are quick, by the definitions.
 
     Raises FileError, VectorError, ModelError.

@@ -23,6 +23,7 @@ LAYERS = (
     "describe",
     "vectorgen",
     "hw",
+    "datapath",
     "demo",
     "cli",
     "__main__",

@@ -1,0 +1,224 @@
+"""The demonstration: one photograph through everything, compared at every step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from hw.convert import convert_layer
+from hw.cosim import cosim
+from hw.parameters import EngineParameters
+from hw.simulate import simulate_layer
+from refcodec import __version__
+from refcodec.atomic import new_folder
+from refcodec.codecs.picture import read_picture, write_picture
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.stream import parse
+from refcodec.datapath import SMALL_TILE, Taps, layer_input, layers
+from refcodec.describe import describe_stream, stream_text, table
+from refcodec.errors import HardwareError
+from refcodec.models.encoder import encode_picture
+from refcodec.models.shipped import DEFAULT_STREAM, resolve, shipped_path
+from refcodec.program.model_file import load_model
+from refcodec.vectorgen.case import case_files
+from refcodec.vectorgen.decoder import stream_case
+from refcodec.vectorgen.suite import build_suite, write_case
+from refcodec.vectorgen.verify import verify_suite
+
+LANES = (8, 8)
+WORKERS = 2
+WHOLE_CYCLES = 12_000_000  # a layer of more cycles is simulated on a tile of LARGE_TILE
+LARGE_TILE = (64, 64)
+COLUMNS = ("definition", "myhdl", "icarus", "ghdl", "verilator")
+EQUAL, DIFFERENT, SKIPPED = "equal", "DIFFERENT", "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison: a layer, the implementation it ran in, the outcome, and how much was compared."""
+
+    layer: str
+    column: str
+    status: str
+    values: int
+    cycles: int
+    reason: str = ""
+
+
+def run_demo(output: str | Path, image: str | None, model_name: str) -> bool:
+    """Decode, verify, simulate and convert; writes a folder and prints a table.
+
+    output  folder to write;  image  a picture to code instead of the shipped stream;  model_name  file or shipped name.
+    Returns whether everything that ran agreed.  Raises RefcodecError.
+    """
+    model = load_model(resolve(model_name, ".rcm"))
+    codec = ScaleHyperprior.from_model(model)
+    original = None if image is None else read_picture(image)
+    shipped = shipped_path(DEFAULT_STREAM, ".rcb")
+    content = shipped.read_bytes() if original is None else encode_picture(original, model)
+    with new_folder(output, "report.json") as folder:
+        taps: Taps = {}
+        picture = decode(content, codec, taps.__setitem__)
+        (folder / "stream.rcb").write_bytes(content)
+        write_picture(folder / "picture.png", picture)
+        write_picture(folder / "overview.png", overview(picture, taps))
+        found = {**taps, "picture": picture}
+        case = stream_case("demo", "every tensor of the demonstration", content, codec, found, model_name)
+        write_case(folder / "taps", case_files(case, with_hex=False))
+        checks = list(_run_checks(codec, taps, folder))
+        vectors = _vectors(folder)
+        report = _report(content, picture, original, checks, vectors)
+        (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(_text(report, checks, output))
+    return bool(report["passed"])
+
+
+def overview(picture: np.ndarray, taps: Taps) -> np.ndarray:
+    """The decoded picture beside two of its tensors: mean scale index, and mean magnitude of the latent.
+
+    Returns (H, W', 3) uint8.
+    """
+    colour = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+    height, width = colour.shape[:2]
+    panels = [colour]
+    for name in ("indexes", "y"):
+        plane = np.abs(taps[name].astype(np.int64)).sum(axis=0)
+        scaled = 255 * plane // max(1, int(plane.max()))
+        large = np.kron(scaled, np.ones((16, 16), np.int64))[:height, :width].astype(np.uint8)
+        panels.append(np.repeat(large[:, :, None], 3, axis=2))
+    return np.concatenate(panels, axis=1)
+
+
+def _run_checks(codec: ScaleHyperprior, taps: Taps, folder: Path) -> Iterator[Check]:
+    """Every layer in every implementation, two at a time."""
+    jobs: list[Callable[[], list[Check]]] = [partial(check_definition, codec, taps)]
+    for layer in layers(codec):
+        x = layer_input(codec, layer, taps, None)
+        small = layer_input(codec, layer, taps, _limited(SMALL_TILE, x))
+        wave = folder / "wave.vcd" if layer == "h_s.0" else None
+        jobs += [
+            partial(check_whole, codec, layer, _affordable(codec, layer, x), folder / "hdl" / f"{layer}-verilog-whole"),
+            partial(check_myhdl, codec, layer, small, wave),
+            partial(check_converted, codec, layer, small, "verilog", folder / "hdl" / f"{layer}-verilog"),
+            partial(check_converted, codec, layer, small, "vhdl", folder / "hdl" / f"{layer}-vhdl"),
+        ]
+    (folder / "hdl").mkdir()
+    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        for future in tqdm(as_completed(futures), "layers", len(jobs), unit="check", disable=None, leave=False):
+            yield from future.result()
+
+
+def _limited(tile: tuple[int, int], x: np.ndarray) -> tuple[int, int]:
+    return min(tile[0], x.shape[1]), min(tile[1], x.shape[2])
+
+
+def _affordable(codec: ScaleHyperprior, layer: str, x: np.ndarray) -> np.ndarray:
+    """The whole input, or its middle where a whole run would take too many cycles or too much memory."""
+    engine = partial(EngineParameters.from_program, layers(codec)[layer], layer)
+    try:
+        if engine(x.shape[1], x.shape[2], *LANES).cycles <= WHOLE_CYCLES:
+            return x
+    except HardwareError:
+        pass
+    height, width = _limited(LARGE_TILE, x)
+    return x[:, (x.shape[1] - height) // 2 :, (x.shape[2] - width) // 2 :][:, :height, :width]
+
+
+def check_definition(codec: ScaleHyperprior, taps: Taps) -> list[Check]:
+    """Whole tensors of both programs: the compiled kernels against the plain definitions."""
+    plain: Taps = {}
+    codec.h_s.run_plain(taps["z"], plain.__setitem__)
+    codec.g_s.run_plain(taps["y"], plain.__setitem__)
+    found = []
+    for name, program in layers(codec).items():
+        position = next(n for n, op in enumerate(program.operations) if op.name == name)
+        written = [program.operations[n].target for n in (position, position + 1)]
+        same = all(np.array_equal(plain[tensor], taps[tensor]) for tensor in written)
+        values = sum(taps[tensor].size for tensor in written)
+        found.append(Check(name, "definition", EQUAL if same else DIFFERENT, values, 0))
+    return found
+
+
+def check_myhdl(codec: ScaleHyperprior, layer: str, x: np.ndarray, wave: Path | None) -> list[Check]:
+    """A tile of a layer in MyHDL."""
+    result = simulate_layer(layers(codec)[layer], layer, x, *LANES, vcd=wave)
+    status = EQUAL if result.equal else DIFFERENT
+    return [Check(layer, "myhdl", status, int(result.expected.size), result.cycles)]
+
+
+def check_converted(codec: ScaleHyperprior, layer: str, x: np.ndarray, language: str, folder: Path) -> list[Check]:
+    """A tile of a layer as converted HDL, in Icarus or in GHDL."""
+    return _cosimulated(codec, layer, x, language, folder, {"verilog": "icarus", "vhdl": "ghdl"}[language])
+
+
+def check_whole(codec: ScaleHyperprior, layer: str, x: np.ndarray, folder: Path) -> list[Check]:
+    """A whole layer as converted Verilog, in Verilator."""
+    return _cosimulated(codec, layer, x, "verilog", folder, "verilator")
+
+
+def _cosimulated(
+    codec: ScaleHyperprior, layer: str, x: np.ndarray, language: str, folder: Path, simulator: str
+) -> list[Check]:
+    manifest = convert_layer(layers(codec)[layer], layer, x, language, folder, *LANES)
+    (result,) = cosim(folder, [simulator])
+    status = {"passed": EQUAL, "failed": DIFFERENT, "skipped": SKIPPED}[result.status]
+    output = manifest["output"]
+    values = output["channels"] * output["height"] * output["width"]
+    return [Check(layer, simulator, status, values if status != SKIPPED else 0, result.cycles, result.reason)]
+
+
+def _vectors(folder: Path) -> dict[str, Any]:
+    """Build the conformance suite and verify it."""
+    build_suite(folder / "vectors")
+    return verify_suite(folder / "vectors").as_json()
+
+
+def _report(
+    content: bytes, picture: np.ndarray, original: np.ndarray | None, checks: list[Check], vectors: dict[str, Any]
+) -> dict[str, Any]:
+    failed = [check for check in checks if check.status == DIFFERENT]
+    report: dict[str, Any] = {
+        "version": __version__,
+        "passed": not failed and vectors["passed"],
+        "stream": describe_stream(parse(content)),
+        "checks": [
+            {name: getattr(check, name) for name in ("layer", "column", "status", "values", "cycles", "reason")}
+            for check in checks
+        ],
+        "vectors": vectors,
+    }
+    if original is not None:
+        error = np.mean((original.astype(np.float64) - picture) ** 2)
+        report["psnr_db"] = round(float(10 * np.log10(255**2 / max(error, 1e-12))), 3)
+    return report
+
+
+def _text(report: dict[str, Any], checks: list[Check], output: str | Path) -> str:
+    """The summary table and what it needs to be understood."""
+    cells = {(check.layer, check.column): check for check in checks}
+    names = sorted({check.layer for check in checks}, key=lambda name: (name[:1] != "h", name))
+    rows = [[name, *(_cell(cells[name, column]) for column in COLUMNS)] for name in names]
+    lines = [stream_text(report["stream"])]
+    if "psnr_db" in report:
+        lines.append(f"PSNR {report['psnr_db']:.2f} dB")
+    lines += ["", "each cell: values compared with the compiled kernels", table(rows, ["layer", *COLUMNS])]
+    skipped = sorted({f"{check.column}: {check.reason}" for check in checks if check.status == SKIPPED})
+    lines += [f"skipped {reason}" for reason in skipped]
+    equal = sum(entry["passed"] for entry in report["vectors"]["operations"].values())
+    lines += [f"vectors: {equal} cases equal", *report["vectors"]["failures"]]
+    verdict = "everything that ran agrees to the bit" if report["passed"] else "MISMATCH, see report.json"
+    return "\n".join([*lines, f"{output}: {verdict}"])
+
+
+def _cell(check: Check) -> str:
+    return check.status if check.status == SKIPPED else f"{check.values} {check.status}"
