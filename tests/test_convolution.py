@@ -139,7 +139,7 @@ def test_convolution_takes_64_bits_for_operands_that_16_bits_cannot_negate(value
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_convolution_accepts_48_bits_and_nothing_beyond(sign: int) -> None:
-    """81 * 1024 full-scale products, then a bias that fills the accumulator."""
+    """729 full-scale products and a bias that fills the accumulator."""
     x = np.full((9, 9, 9), 2**16 - 1, np.int32)
     weight = np.full((1, 9, 9, 9), sign * (2**15 - 1), np.int16)
     bias = LIMIT - 1 - 729 * (2**16 - 1) * (2**15 - 1)

@@ -10,8 +10,8 @@ import pytest
 
 from refcodec import fixed
 from refcodec.errors import RangeError, ShapeError
-from refcodec.formats import IntFormat
-from refcodec.layers.requantise import check_scales, multiplier_bits, requantise, requantise_plain
+from refcodec.formats import IntFormat, multiplier_bits
+from refcodec.layers.requantise import check_scales, requantise, requantise_plain
 
 PROFILES = [(32, 31), (48, 15)]
 VALUES = 2048  # to a channel, where a million are drawn

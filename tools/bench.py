@@ -1,0 +1,139 @@
+"""Speed and memory: `python tools/bench.py`. Ratios against a peer in the same run; absolute figures drift.
+
+    decode      a 768x512 picture, warm, against the float twin's decoder networks (NumPy BLAS) on the same cores
+    kernels     one 5x5 transposed convolution, 32 to 32 channels, against its NumPy definition and float64 BLAS
+    coder       rANS symbols a second
+    processes   peak memory and time of `refcodec decode`, time to import the package
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.datapath import run_programs
+from refcodec.describe import table
+from refcodec.entropy.rans import decode as rans_decode
+from refcodec.entropy.rans import encode as rans_encode
+from refcodec.layers.transposed_convolution import transposed_convolution, transposed_convolution_plain
+from refcodec.models.densities import gaussian_tables
+from refcodec.models.float_layers import transposed_convolution as float_transposed
+from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, DEFAULT_STREAM, RECIPES, recipe_name, shipped_path
+from refcodec.models.trained import load_trained
+from refcodec.program.model_file import load_model
+from refcodec.quantize.integerise import integerise
+from refcodec.quantize.recipe import load_recipe
+
+RUNS = 5
+
+
+def best(work: Callable[[], object], runs: int = RUNS) -> float:
+    """Shortest of several runs after one that is not counted, in seconds."""
+    work()
+    times = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def bench_decode() -> dict[str, float]:
+    """Whole decode of the shipped stream, and both integer programs at every precision, in seconds."""
+    content = shipped_path(DEFAULT_STREAM, ".rcb").read_bytes()
+    codec = ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm")))
+    found = {"whole decode w8a8": best(lambda: decode(content, codec))}
+    taps: dict[str, np.ndarray] = {}
+    decode(content, codec, taps.__setitem__)
+    trained = load_trained(shipped_path(DEFAULT_FLOAT))
+    y, z = taps["y"].astype(np.float32), taps["z"] + trained.twin.medians[:, None, None]
+    found["float32 twin, h_s and g_s"] = best(
+        lambda: (trained.twin.hyper_synthesis(z.astype(np.float32)), trained.twin.synthesis(y))
+    )
+    for precision in RECIPES:
+        recipe = load_recipe(shipped_path(recipe_name(precision), ".json"))
+        other = ScaleHyperprior.from_model(integerise(trained, recipe))
+        found[f"h_s and g_s {precision}"] = best(lambda other=other: run_programs(other, taps["y"], taps["z"]))  # type: ignore[misc]
+    return found
+
+
+def bench_kernel() -> dict[str, float]:
+    """Multiplications a second, in 10^9, of one layer on a 128x192 input."""
+    rng = np.random.default_rng(1)
+    macs = 128 * 192 * 25 * 32 * 32
+    found = {}
+    for bits in (8, 12, 16):
+        x = rng.integers(0, 1 << bits, (32, 128, 192)).astype(np.int32)
+        weight = rng.integers(-(1 << bits - 1), 1 << bits - 1, (32, 32, 5, 5)).astype(np.int16)
+        bias = np.zeros(32, np.int64)
+        found[f"compiled w{bits}a{bits}"] = macs / 1e9 / best(
+            lambda x=x, weight=weight: transposed_convolution(x, weight, bias, 2, 2, 1)  # type: ignore[misc]
+        )
+    found["definition w16a16"] = macs / 1e9 / best(lambda: transposed_convolution_plain(x, weight, bias, 2, 2, 1), 1)
+    single, taps = x.astype(np.float32), weight.astype(np.float32).transpose(1, 0, 2, 3)
+    found["float32 BLAS"] = macs / 1e9 / best(lambda: float_transposed(single, taps, bias.astype(np.float32), 2))
+    return found
+
+
+def bench_coder() -> dict[str, float]:
+    """Symbols a second, in 10^6, of Gaussian symbols on rows 0 to 31."""
+    rng = np.random.default_rng(1)
+    tables = gaussian_tables()
+    indexes = rng.integers(0, 32, 1_000_000)
+    symbols = np.rint(rng.normal(size=indexes.size) * 0.11 * 1.1309464**indexes).astype(np.int16)
+    payload = rans_encode(symbols, indexes, tables)
+    return {
+        "encode": symbols.size / 1e6 / best(lambda: rans_encode(symbols, indexes, tables)),
+        "decode": symbols.size / 1e6 / best(lambda: rans_decode(payload, indexes, tables)),
+    }
+
+
+def bench_processes() -> dict[str, float]:
+    """Time of an import and of a decode in a process of their own, and the decode's peak memory in MiB."""
+    found = {}
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import refcodec"], check=True)
+    found["import refcodec, s"] = time.perf_counter() - begin
+    with tempfile.TemporaryDirectory() as folder:
+        stream, picture = shipped_path(DEFAULT_STREAM, ".rcb"), Path(folder) / "picture.png"
+        begin = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "refcodec", "decode", str(stream), "-o", str(picture)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        found["refcodec decode, s"] = time.perf_counter() - begin
+    found["refcodec decode, peak MiB"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return found
+
+
+def main() -> None:
+    """Run every bench and print one table each."""
+    parser = argparse.ArgumentParser(description="speed and memory of refcodec")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+    found = {
+        "processes": bench_processes(),
+        "decode of 768x512, s": bench_decode(),
+        "transposed convolution, GMAC/s": bench_kernel(),
+        "rANS, M symbols/s": bench_coder(),
+    }
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return
+    for title, rows in found.items():
+        print(table([[name, f"{value:.3g}"] for name, value in rows.items()], [title, "figure"]), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
