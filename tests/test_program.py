@@ -95,7 +95,7 @@ def test_program_refuses_operations_out_of_order(source: str, target: str) -> No
 
 @pytest.mark.parametrize("channels", [0, -1, 1025])
 def test_program_limits_channels(channels: int) -> None:
-    with pytest.raises(ModelError, match=rf"^RC-MODEL-RANGE: b: {channels} channels") as caught:
+    with pytest.raises(ModelError, match=rf"^RC-MODEL-RANGE: a: {channels} channels, not 1\.\.1024$") as caught:
         program((Clip("b", "a", "b", 0, 1), Tensor("b", channels, S8)), source=Tensor("a", channels, S8))
     assert caught.value.code == "RC-MODEL-RANGE"
 
@@ -133,7 +133,7 @@ def test_check_chain_wants_exactly_the_named_programs() -> None:
         ({"weight": ones(1, 2, 3, 3)}, "RC-MODEL-TENSOR", r"b: weight \(1, 2, 3, 3\) does not lead from 1 to 1"),
         ({"weight": ones(2, 1, 3, 3)}, "RC-MODEL-TENSOR", r"b: weight .* does not lead from 1 to 1 channels"),
         ({"weight": ones(1, 1, 3, 4)}, "RC-MODEL-TENSOR", r"b: weight .* does not lead"),
-        ({"weight": ones(1, 1, 3)}, "RC-MODEL-TENSOR|IndexError", r"b: weight \(1, 1, 3\) does not lead"),
+        ({"weight": ones(1, 1, 3)}, "RC-MODEL-TENSOR", r"b: weight \(1, 1, 3\) does not lead"),
         ({"weight": ones(1, 1, 3, 3, 1)}, "RC-MODEL-TENSOR", r"b: weight .* does not lead"),
         ({"bias": ones(2)}, "RC-MODEL-TENSOR", r"b: bias \(2,\) for weight"),
         ({"bias": ones(1, 1)}, "RC-MODEL-TENSOR", r"b: bias \(1, 1\) for weight"),
@@ -155,7 +155,7 @@ def test_check_chain_wants_exactly_the_named_programs() -> None:
 def test_convolutions_refuse_constants(make: Any, changes: dict[str, Any], code: str, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         program((make(**changes), TARGET))
-    assert caught.value.code in code
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize("make", [conv, tconv])
@@ -207,23 +207,6 @@ def test_operations_keep_read_only_copies_of_their_constants() -> None:
 def accumulator_width(bound: int) -> int:
     """Signed bits that hold the bound and no fewer."""
     return bound.bit_length() + 1
-
-
-def witness(taps: np.ndarray, fmt: IntFormat, sign: int) -> np.ndarray:
-    """The activations (C, K, K) that drive the sum of taps of one sign furthest towards `sign`."""
-    return np.where(taps * sign < 0, fmt.lo, fmt.hi)
-
-
-def assert_exact(op: AnyOperation, x: np.ndarray, source: Tensor, channels: int, bound: int) -> None:
-    """A declared width that just holds the bound is attained by x; one value less is refused."""
-    width = accumulator_width(bound)
-    target = Tensor("b", channels, IntFormat(width, True))
-    accumulator = program((op, target), source=source).run(x)
-    assert int(np.abs(accumulator.astype(np.int64)).max()) == bound
-    target.format.check(accumulator, "b")
-    if bound == target.format.hi:
-        narrower = Tensor("b", channels, IntFormat(width - 1, True))
-        refused("RC-MODEL-(OVERFLOW|RANGE)", rf"reach {bound}, {narrower.format} holds", op, narrower, source)
 
 
 def fitted_bias(total: int) -> int:
@@ -445,7 +428,7 @@ def test_run_frees_every_tensor_after_its_last_use(rng: np.random.Generator) -> 
         alive[name] = weakref.ref(values if values.base is None else values.base)
 
     p.run(rng.integers(-40, 40, (3, 2, 2)).astype(np.int16), watch)
-    assert freed == {"a", "b", "c", "d", "e", "f", "g"} - {"g"} | {"g"}
+    assert freed == set("abcdefg")
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 4, 4), (4, 4, 4), (1, 3, 4, 4)])
