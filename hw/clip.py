@@ -16,24 +16,28 @@ def clip(clock, advance, valid, value, clipped, lo, hi):
     lo = int(lo)
     hi = int(hi)
 
-    @always(clock.posedge)
-    def clip_unsigned():
-        if advance and valid:
-            if value > hi:
-                clipped.next = hi
-            elif value < lo:
-                clipped.next = lo
-            else:
-                clipped.next = value[width:]
+    if clipped.min < 0:
 
-    @always(clock.posedge)
-    def clip_signed():
-        if advance and valid:
-            if value > hi:
-                clipped.next = hi
-            elif value < lo:
-                clipped.next = lo
-            else:
-                clipped.next = value[width:].signed()
+        @always(clock.posedge)
+        def limit():
+            if advance and valid:
+                if value > hi:
+                    clipped.next = hi
+                elif value < lo:
+                    clipped.next = lo
+                else:
+                    clipped.next = value[width:].signed()
 
-    return clip_signed if clipped.min < 0 else clip_unsigned
+    else:
+
+        @always(clock.posedge)
+        def limit():
+            if advance and valid:
+                if value > hi:
+                    clipped.next = hi
+                elif value < lo:
+                    clipped.next = lo
+                else:
+                    clipped.next = value[width:]
+
+    return limit

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hw.convolution import convolution_engine, engine_ports
-from hw.elaboration import clean_elaboration
+from hw.elaboration import clean_elaboration, on_short_stack
 from hw.parameters import MEMORIES, EngineParameters, address_bits
 from hw.stimulus import Stimulus, layer_stimulus
 from refcodec.atomic import new_folder
@@ -42,19 +42,29 @@ def module_name(layer: str) -> str:
     return "layer_" + re.sub(r"_+", "_", re.sub(r"\W", "_", layer.lower(), flags=re.ASCII)).strip("_")
 
 
+def _sort_sensitivity(text: str) -> str:
+    """The same HDL with ordered sensitivity lists: MyHDL writes those of combinational processes in set order."""
+    lists = r"(always @|: process )\(([^()]*,[^()]*)\)"
+    return re.sub(lists, lambda match: f"{match[1]}({', '.join(sorted(match[2].split(', ')))})", text)
+
+
 def convert_engine(parameters: EngineParameters, language: str, module: str, folder: Path) -> None:
     """Write the HDL of one engine into an existing folder (SPEC HW-7).
 
     The bytes depend on the parameters and the MyHDL release only.  A complaint of the converter is an error.
     """
     hdl, suffix = LANGUAGES[language]
+    options: dict[str, Any] = {"testbench": False} if language == "verilog" else {}
+
+    def convert() -> None:
+        engine = convolution_engine(**engine_ports(parameters).connect(), parameters=parameters)
+        engine.convert(hdl=hdl, path=str(folder), name=module, no_myhdl_header=True, **options)
+
     with clean_elaboration(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        engine = convolution_engine(**engine_ports(parameters).connect(), parameters=parameters)
-        options: dict[str, Any] = {"testbench": False} if language == "verilog" else {}
-        engine.convert(hdl=hdl, path=str(folder), name=module, no_myhdl_header=True, **options)
-    if not (folder / f"{module}.{suffix}").is_file():
-        raise HardwareError("RC-HW-CONFIG", f"MyHDL wrote no {module}.{suffix}")
+        on_short_stack(convert)
+    path = folder / f"{module}.{suffix}"
+    path.write_text(_sort_sensitivity(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _write_images(stimulus: Stimulus, folder: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import myhdl
 from myhdl import Signal, _block, _Simulation, _simulator, intbv
 from myhdl.conversion import _toVerilog, _toVHDL
 
 from refcodec.formats import IntFormat
+
+Built = TypeVar("Built")
 
 
 def limits(bits: int) -> tuple[int, int]:
@@ -63,3 +67,9 @@ def clean_elaboration() -> Iterator[None]:
         yield
     finally:
         _forget()
+
+
+def on_short_stack(build: Callable[[], Built]) -> Built:
+    """Run `build` in a thread: MyHDL inspects the whole call stack for every process, and a thread has a short one."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(build).result()

@@ -21,35 +21,39 @@ def multiply(clock, advance, valid, in_picture, x_word, weight_word, product, la
     x_lo, x_hi = limits(int(x_format.bits) + 1)
     w_lo, w_hi = limits(int(weight_bits))
 
-    @instance
-    def multiply_unsigned():
-        x = intbv(0, min=x_lo, max=x_hi)
-        w = intbv(0, min=w_lo, max=w_hi)
-        while True:
-            yield clock.posedge
-            if advance and valid:
-                if in_picture:
-                    x[:] = x_word[x_top:x_bottom]
-                    w[:] = weight_word[w_top:w_bottom].signed()
-                    product.next = x * w
-                else:
-                    product.next = 0
+    if x_format.signed:
 
-    @instance
-    def multiply_signed():
-        x = intbv(0, min=x_lo, max=x_hi)
-        w = intbv(0, min=w_lo, max=w_hi)
-        while True:
-            yield clock.posedge
-            if advance and valid:
-                if in_picture:
-                    x[:] = x_word[x_top:x_bottom].signed()
-                    w[:] = weight_word[w_top:w_bottom].signed()
-                    product.next = x * w
-                else:
-                    product.next = 0
+        @instance
+        def multiply_lane():
+            x = intbv(0, min=x_lo, max=x_hi)
+            w = intbv(0, min=w_lo, max=w_hi)
+            while True:
+                yield clock.posedge
+                if advance and valid:
+                    if in_picture:
+                        x[:] = x_word[x_top:x_bottom].signed()
+                        w[:] = weight_word[w_top:w_bottom].signed()
+                        product.next = x * w
+                    else:
+                        product.next = 0
 
-    return multiply_signed if x_format.signed else multiply_unsigned
+    else:
+
+        @instance
+        def multiply_lane():
+            x = intbv(0, min=x_lo, max=x_hi)
+            w = intbv(0, min=w_lo, max=w_hi)
+            while True:
+                yield clock.posedge
+                if advance and valid:
+                    if in_picture:
+                        x[:] = x_word[x_top:x_bottom]
+                        w[:] = weight_word[w_top:w_bottom].signed()
+                        product.next = x * w
+                    else:
+                        product.next = 0
+
+    return multiply_lane
 
 
 @block
@@ -62,20 +66,24 @@ def add_pairs(clock, advance, valid, terms, sums):
     last_term = len(terms) - 1
     last_sum = len(sums) - 1
 
-    @always(clock.posedge)
-    def add_even():
-        if advance and valid:
-            for i in range(pairs):
-                sums[i].next = terms[2 * i] + terms[2 * i + 1]
+    if len(terms) % 2 == 0:
 
-    @always(clock.posedge)
-    def add_odd():
-        if advance and valid:
-            for i in range(pairs):
-                sums[i].next = terms[2 * i] + terms[2 * i + 1]
-            sums[last_sum].next = terms[last_term]
+        @always(clock.posedge)
+        def add_level():
+            if advance and valid:
+                for i in range(pairs):
+                    sums[i].next = terms[2 * i] + terms[2 * i + 1]
 
-    return add_odd if len(terms) % 2 else add_even
+    else:
+
+        @always(clock.posedge)
+        def add_level():
+            if advance and valid:
+                for i in range(pairs):
+                    sums[i].next = terms[2 * i] + terms[2 * i + 1]
+                sums[last_sum].next = terms[last_term]
+
+    return add_level
 
 
 @block

@@ -37,19 +37,23 @@ def memory(clock, load, select, lane, advance, read, address, word, depth):
     load_address, load_data = load.address, load.data
     cells = [signed(width) if is_signed else unsigned(width) for _ in range(int(depth))]
 
-    @always(clock.posedge)
-    def store_unsigned():
-        if load_valid and load_select == select and load_lane == lane:
-            cells[load_address].next = load_data[width:]
+    if is_signed:
 
-    @always(clock.posedge)
-    def store_signed():
-        if load_valid and load_select == select and load_lane == lane:
-            cells[load_address].next = load_data[width:].signed()
+        @always(clock.posedge)
+        def store():
+            if load_valid and load_select == select and load_lane == lane:
+                cells[load_address].next = load_data[width:].signed()
+
+    else:
+
+        @always(clock.posedge)
+        def store():
+            if load_valid and load_select == select and load_lane == lane:
+                cells[load_address].next = load_data[width:]
 
     @always(clock.posedge)
     def fetch():
         if advance and read:
             word.next = cells[address]
 
-    return fetch, store_signed if is_signed else store_unsigned
+    return store, fetch

@@ -12,7 +12,7 @@ import numpy as np
 from myhdl import StopSimulation, always, block, delay, instance
 
 from hw.convolution import EnginePorts, convolution_engine, engine_ports
-from hw.elaboration import clean_elaboration
+from hw.elaboration import clean_elaboration, on_short_stack
 from hw.stimulus import Stimulus, layer_stimulus, output_tensor
 from refcodec.errors import FileError
 from refcodec.program.program import Program
@@ -126,7 +126,8 @@ def simulate(
     load_log: list[int] = []
     limit = 4 * stimulus.parameters.cycles + 100
     with clean_elaboration():
-        bench = _bench(engine_ports(stimulus.parameters), stimulus, logs, load_log, _chooser(seed), limit)
+        ports = engine_ports(stimulus.parameters)
+        bench = on_short_stack(lambda: _bench(ports, stimulus, logs, load_log, _chooser(seed), limit))
         if vcd is not None:
             vcd.parent.mkdir(parents=True, exist_ok=True)
             bench.config_sim(trace=True, directory=str(vcd.parent), filename=vcd.stem, tracebackup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from refcodec.program.operations import Convolution, Requantise, Tensor, Transpo
 from refcodec.program.program import Program
 
 LAYER = "layer.0"
+U8, S8, S32 = IntFormat(8, False), IntFormat(8, True), IntFormat(32, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,11 @@ class Case:
     in_channels: int = 3
     out_channels: int = 5
     tile: tuple[int, int] = (4, 5)
-    activation: IntFormat = IntFormat(8, False)
-    weight: IntFormat = IntFormat(8, True)
-    accumulator: IntFormat = IntFormat(32, True)
-    output: IntFormat | None = IntFormat(8, False)
+    activation: IntFormat = U8
+    weight: IntFormat = S8
+    accumulator: IntFormat = S32
+    output: IntFormat | None = U8
     lanes: tuple[int, int] = (2, 4)
-
-    def with_lanes(self, pi: int, po: int) -> Case:
-        """The same layer on other lanes."""
-        return replace(self, lanes=(pi, po))
 
 
 def _operation(case: Case, rng: np.random.Generator) -> Convolution | TransposedConvolution:

@@ -16,7 +16,7 @@ from typing import Any
 from myhdl import Signal, StopSimulation, always, block, delay, instance
 
 from hw.clip import clip
-from hw.elaboration import bit, bus, clean_elaboration, signed, unsigned
+from hw.elaboration import bit, bus, clean_elaboration, signed
 from hw.mac_array import mac_array
 from hw.requantise import requantise
 from refcodec.formats import IntFormat

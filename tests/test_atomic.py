@@ -14,9 +14,7 @@ MARKER = "MARKER.json"
 
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Everything below a folder: path -> bytes, or None for a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def fill(folder: Path, **files: str) -> None:

@@ -84,7 +84,9 @@ def test_clip_refuses_other_ranks(function) -> None:  # type: ignore[no-untyped-
 )
 def test_clip_refuses_limits_and_dtypes_it_cannot_hold(dtype: type, lo: int, hi: int) -> None:
     for function in (clip, clip_plain):
-        with pytest.raises(RangeError, match=r"^RC-RANGE: clip needs signed integers and limits lo <= hi inside ") as caught:
+        with pytest.raises(
+            RangeError, match=r"^RC-RANGE: clip needs signed integers and limits lo <= hi inside "
+        ) as caught:
             function(np.zeros((1, 1, 1), dtype), lo, hi)
         assert caught.value.code == "RC-RANGE"
 

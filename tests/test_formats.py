@@ -58,7 +58,17 @@ def test_format_check_refuses_what_is_no_integer(dtype: type) -> None:
 
 @pytest.mark.parametrize(
     ("bits", "signed"),
-    [(0, True), (49, True), (-1, False), (8.0, True), (True, True), (8, 1), (8, None), ("8", True), (np.int64(8), True)],
+    [
+        (0, True),
+        (49, True),
+        (-1, False),
+        (8.0, True),
+        (True, True),
+        (8, 1),
+        (8, None),
+        ("8", True),
+        (np.int64(8), True),
+    ],
 )
 def test_format_refuses_other_widths_and_signs(bits: Any, signed: Any) -> None:
     with pytest.raises(RangeError, match=r"^RC-FORMAT: format needs 1 to 48 bits and a boolean sign, got ") as caught:

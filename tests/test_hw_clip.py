@@ -12,7 +12,10 @@ from refcodec.formats import IntFormat
 
 FORMATS = [IntFormat(bits, signed) for bits in (2, 4, 7, 8, 10, 12, 16) for signed in (False, True)]
 # A two-sided clip inside its format, as a calibrated activation has it.
-LIMITS = [(form, form.lo, form.hi) for form in FORMATS] + [(IntFormat(8, True), -100, 77), (IntFormat(8, False), 3, 200)]
+LIMITS = [(form, form.lo, form.hi) for form in FORMATS] + [
+    (IntFormat(8, True), -100, 77),
+    (IntFormat(8, False), 3, 200),
+]
 VALUE = IntFormat(40, True)
 LATENCY = 1
 

@@ -24,13 +24,13 @@ def signed(bits: int) -> IntFormat:
 
 CASES = {
     "k1": Case(kernel=1, padding=0, in_channels=5, out_channels=3, lanes=(1, 1)),
-    "k1 one step a word": Case(kernel=1, padding=0, in_channels=8, out_channels=20, lanes=(8, 8)),
+    "k1 one step a word": Case(kernel=1, padding=0, in_channels=4, out_channels=10, lanes=(4, 4)),
     "k3": Case(lanes=(2, 4)),
     "k3 one lane": Case(tile=(3, 2), lanes=(1, 1)),
     "k3 padding 0": Case(padding=0, lanes=(4, 2)),
     "k3 padding 2": Case(padding=2, tile=(1, 2), lanes=(3, 5)),
     "k3 s2": Case(stride=2, tile=(5, 6), lanes=(4, 2)),
-    "k5": Case(kernel=5, padding=2, in_channels=10, out_channels=9, tile=(3, 4), lanes=(8, 8)),
+    "k5": Case(kernel=5, padding=2, in_channels=10, out_channels=7, tile=(3, 4), lanes=(8, 3)),
     "k5 s2": Case(kernel=5, stride=2, padding=2, tile=(6, 5), lanes=(2, 4)),
     "k9": Case(kernel=9, padding=4, in_channels=2, out_channels=2, tile=(3, 2), lanes=(1, 1)),
     "t5 s2": Case(kernel=5, stride=2, transposed=True, padding=2, output_padding=1, lanes=(2, 4)),

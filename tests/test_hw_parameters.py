@@ -124,7 +124,9 @@ def test_raw_layer_has_no_scale_memories():
     assert found.out_format == IntFormat(32, True)
 
 
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(5, 2, 2), (4, 2, 1), (3, 1, 1), (9, 4, 3), (2, 2, 0), (5, 3, 1)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(5, 2, 2), (4, 2, 1), (3, 1, 1), (9, 4, 3), (2, 2, 0), (5, 3, 1)]
+)
 def test_transposed_plan_visits_the_golden_taps(kernel, stride, padding):
     parameters = replace(GOOD, kernel=kernel, stride=stride, padding=padding, transposed=True)
     plan = parameters.plan

@@ -42,12 +42,17 @@ def join(header: Any, arrays: bytes) -> bytes:
     return struct.pack("<Q", len(text)) + text + arrays
 
 
+def canonical(document: Any) -> str:
+    """Sorted keys, no white space; floats are written as they are."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def with_document(content: bytes, edit: Edit) -> bytes:
     """The same file with its description changed in place; where `edit` returns a text, that text."""
     header, arrays = split(content)
     document = json.loads(header["__metadata__"]["refcodec"])
     text = edit(document)
-    header["__metadata__"]["refcodec"] = text if isinstance(text, str) else json.dumps(document)
+    header["__metadata__"]["refcodec"] = text if isinstance(text, str) else canonical(document)
     return join(header, arrays)
 
 
@@ -69,7 +74,7 @@ def with_tensors(content: bytes, **changes: np.ndarray | None) -> bytes:
     return join(built, blob)
 
 
-def refused(code: str, content: bytes, message: str = "") -> None:
+def refused(code: str, content: bytes, message: str | None = None) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         model_from_bytes(content, "tiny")
     assert caught.value.code == code, str(caught.value)
@@ -94,7 +99,11 @@ def test_model_survives_the_round_trip(tiny_model: Model, content: bytes, tmp_pa
     assert (tmp_path / "tiny.rcm").read_bytes() == content
     for read in (load_model(tmp_path / "tiny.rcm"), load_model(str(tmp_path / "tiny.rcm")), model_from_bytes(content)):
         assert read.identity == tiny_model.identity
-        assert (read.family, read.settings, read.provenance) == ("scale-hyperprior", tiny_model.settings, {"made by": "a test"})
+        assert (read.family, read.settings, read.provenance) == (
+            "scale-hyperprior",
+            tiny_model.settings,
+            {"made by": "a test"},
+        )
         assert model_to_bytes(read) == content
         np.testing.assert_array_equal(read.encoder["gain"], np.arange(5, dtype=np.float32))
         for name, program in tiny_model.programs.items():
@@ -137,7 +146,9 @@ def test_model_bytes_do_not_depend_on_the_order_of_anything(tiny_model: Model, c
 
 
 def test_model_bytes_do_not_depend_on_the_dtype_or_layout_of_tables(tiny_model: Model, content: bytes) -> None:
-    tables = {name: np.stack([table, table], axis=1).astype(np.int64)[:, 0] for name, table in tiny_model.tables.items()}
+    tables = {
+        name: np.stack([table, table], axis=1).astype(np.int64)[:, 0] for name, table in tiny_model.tables.items()
+    }
     assert model_to_bytes(dataclasses.replace(tiny_model, tables=tables)) == content
 
 
@@ -149,12 +160,20 @@ def test_identity_ignores_encoder_and_provenance(tiny_model: Model) -> None:
 
 def test_identity_ignores_how_widely_a_tensor_is_stored(content: bytes, tiny_model: Model) -> None:
     weight = tiny_model.programs["g_s"].operation("g_s.0").weight
-    assert model_from_bytes(with_tensors(content, **{"programs__g_s__g_s.0__weight": weight.astype(np.int64)})).identity == tiny_model.identity
+    assert (
+        model_from_bytes(with_tensors(content, **{"programs__g_s__g_s.0__weight": weight.astype(np.int64)})).identity
+        == tiny_model.identity
+    )
 
 
 def constants(model: Model) -> list[tuple[str, str, str]]:
     """Program, operation and field of every constant array."""
-    return [(p, op.name, field) for p, program in model.programs.items() for op in program.operations for field in op.constants]
+    return [
+        (p, op.name, field)
+        for p, program in model.programs.items()
+        for op in program.operations
+        for field in op.constants
+    ]
 
 
 def test_identity_changes_with_every_constant(tiny_model: Model) -> None:
@@ -182,7 +201,9 @@ def test_identity_changes_with_every_constant(tiny_model: Model) -> None:
 
 def test_identity_changes_with_formats_and_geometry() -> None:
     def model(width: int, padding: int, name: str) -> Model:
-        op = Convolution("c", "a", "c", IntFormat(8, True), 1, padding, np.ones((1, 1, 3, 3), np.int16), np.ones(1, np.int64))
+        op = Convolution(
+            "c", "a", "c", IntFormat(8, True), 1, padding, np.ones((1, 1, 3, 3), np.int16), np.ones(1, np.int64)
+        )
         tensors = Tensor("a", 1, IntFormat(8, True)), Tensor("c", 1, IntFormat(width, True))
         return Model("f", {}, {name: Program(name, tensors, (op,))}, {})
 
@@ -258,7 +279,16 @@ def test_model_from_bytes_refuses_what_is_no_model_file(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [None, {}, {"other": "{}"}, {"refcodec": ""}, {"refcodec": "{"}, {"refcodec": "[" * 100_000}, {"refcodec": "1" * 5000}]
+    "metadata",
+    [
+        None,
+        {},
+        {"other": "{}"},
+        {"refcodec": ""},
+        {"refcodec": "{"},
+        {"refcodec": "[" * 100_000},
+        {"refcodec": "1" * 5000},
+    ],
 )
 def test_model_from_bytes_refuses_files_without_a_description(content: bytes, metadata: Any) -> None:
     header, arrays = split(content)
@@ -267,7 +297,7 @@ def test_model_from_bytes_refuses_files_without_a_description(content: bytes, me
 
 
 def test_model_from_bytes_refuses_truncated_files(content: bytes) -> None:
-    lengths = [*range(0, 64), *range(64, len(content), 97), *range(len(content) - 64, len(content))]
+    lengths = [*range(64), *range(64, len(content), 97), *range(len(content) - 64, len(content))]
     for length in lengths:
         refused("RC-MODEL-FILE", content[:length])
 
@@ -344,34 +374,36 @@ def test_description_must_have_every_key(content: bytes, path: tuple[Any, ...]) 
     refused("RC-MODEL-SCHEMA", with_document(content, without(*path)))
 
 
-@pytest.mark.parametrize("path", sorted({path[:-1] for path in FIELDS}, key=str), ids=lambda path: ".".join(map(str, path)))
+@pytest.mark.parametrize(
+    "path", sorted({path[:-1] for path in FIELDS}, key=str), ids=lambda path: ".".join(map(str, path))
+)
 def test_description_must_have_no_other_key(content: bytes, path: tuple[Any, ...]) -> None:
-    if path == ("programs", "g_s"):
-        refused("RC-MODEL-SCHEMA", with_document(content, setting(1, *path, "surplus")), "expected exactly the keys")
-    elif path == ("programs",):
-        pytest.skip("the names of programs are free")
-    else:
-        refused("RC-MODEL-SCHEMA", with_document(content, setting(1, *path, "surplus")), "expected exactly the keys")
+    refused("RC-MODEL-SCHEMA", with_document(content, setting(1, *path, "surplus")), "expected exactly the keys")
 
 
 @pytest.mark.parametrize("value", [None, 1.5, True, 7, "text", [], {}, -1, float("nan")], ids=repr)
 @pytest.mark.parametrize("path", FIELDS, ids=lambda path: ".".join(map(str, path)))
 def test_description_must_have_the_right_types(content: bytes, path: tuple[Any, ...], value: Any) -> None:
-    """Any value of another type, and any other value of the right one, gives a ModelError."""
-    with pytest.raises(ModelError) as caught:
-        model_from_bytes(with_document(content, setting(value, *path)))
-    original: Any = split(content)[0]["__metadata__"]["refcodec"]
-    original = json.loads(original)
+    """A value of another type is malformed; any value of the right one is refused or changes nothing that decodes."""
+    original = json.loads(split(content)[0]["__metadata__"]["refcodec"])
+    identity = original["identity"]
     for key in path:
         original = original[key]
+    changed = with_document(content, setting(value, *path))
     if type(value) is not type(original):
-        assert caught.value.code == "RC-MODEL-SCHEMA"
+        refused("RC-MODEL-SCHEMA", changed)
+        return
+    try:
+        found = model_from_bytes(changed).identity
+    except ModelError:
+        return
+    assert found == identity
 
 
 @pytest.mark.parametrize(
     ("edit", "code", "message"),
     [
-        (setting("refcodec-model/2", "schema"), "RC-MODEL-SCHEMA", r"schema 'refcodec-model/2' is not 'refcodec-model/1'"),
+        (setting("refcodec-model/2", "schema"), "RC-MODEL-SCHEMA", "schema 'refcodec-model/2' is not"),
         (setting(8.0, "settings", "weight_bits"), "RC-MODEL-SCHEMA", "settings must be integers"),
         (setting(True, "settings", "weight_bits"), "RC-MODEL-SCHEMA", "settings must be integers"),
         (setting("8", "settings", "more"), "RC-MODEL-SCHEMA", "settings must be integers"),
@@ -380,7 +412,7 @@ def test_description_must_have_the_right_types(content: bytes, path: tuple[Any, 
         (setting([], *OPERATIONS, 0), "RC-MODEL-SCHEMA", "g_s: unknown operation None"),
         (setting(49, *TENSORS, 0, "format", "bits"), "RC-MODEL-SCHEMA", "y: format needs 1 to 48 bits"),
         (setting(10**40, *TENSORS, 0, "format", "bits"), "RC-MODEL-SCHEMA", "y: format needs 1 to 48 bits"),
-        (setting(0, *OPERATIONS, 1, "weight_format", "bits"), "RC-MODEL-SCHEMA", r"g_s\.0\.weight_format: format needs"),
+        (setting(0, *OPERATIONS, 1, "weight_format", "bits"), "RC-MODEL-SCHEMA", "weight_format: format needs"),
         (setting(1025, *TENSORS, 0, "channels"), "RC-MODEL-RANGE", "y: 1025 channels"),
         (setting(10**40, *TENSORS, 0, "channels"), "RC-MODEL-RANGE", "y: 10+ channels"),
         (setting(5, *TENSORS, 1, "channels"), "RC-MODEL-TENSOR", "y_hat: multiplier"),
@@ -388,33 +420,53 @@ def test_description_must_have_the_right_types(content: bytes, path: tuple[Any, 
         (setting(10**40, *OPERATIONS, 1, "padding"), "RC-MODEL-RANGE", r"g_s\.0: kernel 5"),
         (setting(2, *OPERATIONS, 1, "output_padding"), "RC-MODEL-RANGE", r"g_s\.0: output padding 2"),
         (setting(17, "programs", "h_s", "operations", 0, "fraction"), "RC-MODEL-RANGE", "fraction must be 0..16"),
-        (setting(12, *TENSORS, 2, "format", "bits"), "RC-MODEL-(OVERFLOW|RANGE)", r"g_s\.0"),
+        (setting(16, *TENSORS, 2, "format", "bits"), "RC-MODEL-OVERFLOW", r"g_s\.0: the accumulator may reach"),
         (setting(7, *OPERATIONS, 1, "weight_format", "bits"), "RC-MODEL-RANGE", r"g_s\.0\.weight: values .* leave s7"),
         (setting("nowhere", *OPERATIONS, 1, "source"), "RC-MODEL-SCHEMA", r"g_s\.0: reads nowhere"),
-        (setting("g_s.0", *OPERATIONS, 0, "name"), "RC-MODEL-TENSOR", "missing integer tensor programs/g_s/g_s.0/multiplier"),
-        (setting("0" * 64, "identity"), "RC-MODEL-HASH", r"tiny: content has identity [0-9a-f]{64}, file says otherwise"),
+        (setting("g_s.0", *OPERATIONS, 0, "name"), "RC-MODEL-TENSOR", "missing integer tensor .*/g_s.0/mult"),
+        (setting("0" * 64, "identity"), "RC-MODEL-HASH", "tiny: content has identity .*, file says"),
         (setting("", "identity"), "RC-MODEL-HASH", "file says otherwise"),
         (setting("other", "family"), "RC-MODEL-HASH", "file says otherwise"),
         (setting(3, "settings", "more"), "RC-MODEL-HASH", "file says otherwise"),
     ],
 )  # fmt: skip
 def test_description_is_checked(content: bytes, edit: Edit, code: str, message: str) -> None:
-    changed = with_document(content, edit)
-    with pytest.raises(ModelError, match=message) as caught:
-        model_from_bytes(changed, "tiny")
-    assert caught.value.code in (code, *(f"RC-MODEL-{c}" for c in code[10:].strip("()").split("|")))
+    refused(code, with_document(content, edit), message)
 
 
 def test_description_may_not_be_a_list(content: bytes) -> None:
     for text in ("[]", "null", "7", '"text"'):
-        refused("RC-MODEL-SCHEMA", with_document(content, lambda _, text=text: text), "model: expected exactly the keys")
+        refused(
+            "RC-MODEL-SCHEMA", with_document(content, lambda _, text=text: text), "model: expected exactly the keys"
+        )
 
 
-@pytest.mark.parametrize("path", [("family",), (*TENSORS, 1, "name"), (*OPERATIONS, 0, "name"), ("programs", "\ud800")])
+@pytest.mark.parametrize("path", [("family",), (*TENSORS, 1, "name"), (*OPERATIONS, 0, "name"), ("provenance", "key")])
 def test_description_may_not_hold_half_a_character(content: bytes, path: tuple[Any, ...]) -> None:
-    """A lone surrogate is legal JSON and has no UTF-8 form."""
+    """A lone surrogate is legal JSON, as an escape, and has no UTF-8 form."""
+
+    def edit(document: dict[str, Any]) -> str:
+        setting("\ud800", *path)(document)
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
     with pytest.raises(ModelError):
-        model_from_bytes(with_document(content, setting("\ud800", *path)))
+        model_from_bytes(with_document(content, edit))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: json.dumps(document, sort_keys=True),
+        lambda document: canonical(document) + "\n",
+        lambda document: json.dumps(dict(sorted(document.items(), reverse=True)), separators=(",", ":")),
+        lambda document: canonical(document).replace('"schema":', '"schema":"other","schema":'),
+        lambda document: canonical(document).replace("made by", "made\\u0020by"),
+    ],
+    ids=["spaces", "newline", "unsorted", "key twice", "escape"],
+)
+def test_description_must_be_canonical(content: bytes, edit: Edit) -> None:
+    """SPEC MODEL-2: a key that stands twice would mean one thing to one reader and another to the next."""
+    refused("RC-MODEL-SCHEMA", with_document(content, edit), "canonical")
 
 
 # --- tensors that are missing, surplus or of another kind
@@ -437,8 +489,10 @@ def test_model_file_refuses_a_surplus_table(content: bytes) -> None:
     refused("RC-MODEL-HASH", with_tensors(content, **{"tables/w/values": np.ones(1, np.int8)}), "file says otherwise")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.uint8, np.uint64])
-def test_model_file_refuses_decoder_tensors_that_are_no_signed_integers(content: bytes, tiny_model: Model, dtype: type) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.uint64])
+def test_model_file_refuses_decoder_tensors_that_are_no_signed_integers(
+    content: bytes, tiny_model: Model, dtype: type
+) -> None:
     for program, operation, field in constants(tiny_model)[:8]:
         name = f"programs/{program}/{operation}/{field}"
         array = getattr(tiny_model.programs[program].operation(operation), field).astype(dtype)
@@ -472,7 +526,11 @@ def test_model_file_refuses_other_constants(
     content: bytes, tiny_model: Model, name: str, change: Callable[[np.ndarray], np.ndarray], code: str
 ) -> None:
     parts = name.split("/")
-    before = tiny_model.tables[name[7:]] if parts[0] == "tables" else getattr(tiny_model.programs[parts[1]].operation(parts[2]), parts[3])
+    before = (
+        tiny_model.tables[name[7:]]
+        if parts[0] == "tables"
+        else getattr(tiny_model.programs[parts[1]].operation(parts[2]), parts[3])
+    )
     changed = with_tensors(content, **{name: np.ascontiguousarray(change(before))})
     with pytest.raises(ModelError) as caught:
         model_from_bytes(changed)
@@ -484,7 +542,9 @@ def test_model_file_refuses_other_constants(
 
 def rebuilt(model: Model, **tables: np.ndarray | None) -> Model:
     changed = {**model.tables, **{name.replace("__", "/"): table for name, table in tables.items()}}
-    return model_from_bytes(model_to_bytes(dataclasses.replace(model, tables={n: t for n, t in changed.items() if t is not None})))
+    return model_from_bytes(
+        model_to_bytes(dataclasses.replace(model, tables={n: t for n, t in changed.items() if t is not None}))
+    )
 
 
 @pytest.mark.parametrize("name", ["z/values", "z/starts", "z/offsets", "y/values", "y/starts", "y/offsets"])

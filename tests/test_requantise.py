@@ -84,6 +84,26 @@ def test_requantise_rounds_ties_up_on_both_sides_of_zero() -> None:
     assert agree(accumulator * 2**20, [6], [22], source, target).tolist() == [[[-10, -7, -4, -1, 2, 5, 8, 11]]]
 
 
+@pytest.mark.parametrize(
+    ("bits", "accumulator", "multiplier", "shift", "wanted"),
+    [
+        (32, 2**29 + 1, 2**29 - 1, 59, 0),  # 2**58 - 1: just below one half
+        (32, -(2**29 + 2**15 + 1), 2**29 - 2**15 + 1, 59, -1),  # -(2**58) - 1: just below minus one half
+        (32, 3 * (2**29 + 1), 2**29 - 1, 59, 1),  # 3 * 2**58 - 3: just below one and a half
+        (48, (2**14 + 1) * (2**28 + 1), 2**14 - 1, 57, 0),  # 2**56 - 1
+        (48, -(2**54 + 1) // 7085, 7085, 55, -1),  # -(2**54) - 1
+    ],
+)
+def test_requantise_tells_a_tie_from_its_neighbour_beyond_53_bits(
+    bits: int, accumulator: int, multiplier: int, shift: int, wanted: int
+) -> None:
+    """Catches a product that goes through a double."""
+    assert int(float(accumulator * multiplier) / 2.0 ** (shift - 1)) % 2 == 1, "as a double it is a tie"
+    source, target = IntFormat(bits, True), IntFormat(8, True)
+    found = agree(np.array([[[accumulator]]], np.int64), [multiplier], [shift], source, target)
+    assert found.item() == wanted
+
+
 @pytest.mark.parametrize("target", [IntFormat(8, True), IntFormat(8, False), IntFormat(2, True), IntFormat(16, False)])
 def test_requantise_saturates_exactly_at_the_limits(target: IntFormat) -> None:
     source = IntFormat(32, True)
@@ -118,7 +138,9 @@ def test_requantise_takes_symbols_as_well_as_accumulators() -> None:
 # --- a million values
 
 
-def constructed(source: IntFormat, target: IntFormat, channels: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def constructed(
+    source: IntFormat, target: IntFormat, channels: int, rng: np.random.Generator
+) -> tuple[np.ndarray, ...]:
     """Accumulators (C, 1, VALUES) with multipliers and shifts, rich in ties and in values about to saturate."""
     bits = multiplier_bits(source)
     shift = rng.integers(1, 63, channels)

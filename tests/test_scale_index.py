@@ -1,4 +1,4 @@
-"""Scale indexes: the kernel's binary search, the definition, the specification and bisection agree (SPEC SCALE-1, SCALE-2)."""
+"""Scale indexes: kernel, definition, specification and bisection agree (SPEC SCALE-1, SCALE-2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ LIMIT = 2**47
 
 def searched(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """All indexes at once, by NumPy's own search."""
-    return np.stack([np.searchsorted(row, plane, side="left") for row, plane in zip(thresholds, accumulator, strict=True)])
+    return np.stack(
+        [np.searchsorted(row, plane, side="left") for row, plane in zip(thresholds, accumulator, strict=True)]
+    )
 
 
 def agree(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

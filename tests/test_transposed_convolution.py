@@ -1,4 +1,4 @@
-"""Transposed convolution: polyphase kernel, definition and specification agree with scattering (SPEC TCONV-1 to TCONV-4)."""
+"""Transposed convolution: kernel, definition, specification and scattering agree (SPEC TCONV-1 to TCONV-4)."""
 
 from __future__ import annotations
 

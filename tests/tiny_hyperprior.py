@@ -1,4 +1,4 @@
-"""A small scale hyperprior with random integer weights: the layers of the shipped model, few channels, quick to decode."""
+"""A small scale hyperprior with random integer weights: the layers of the shipped model, few channels."""
 
 from __future__ import annotations
 
@@ -136,6 +136,9 @@ def random_latents(
     """y and z for a picture: mostly small, some beyond every table row."""
     z_shape = (HYPER, -(-height // 64), -(-width // 64))
     y_shape = (LATENT, 4 * z_shape[1], 4 * z_shape[2])
-    y, z = (np.rint(rng.standard_t(3, shape) * SPREAD / 2).clip(-30000, 30000).astype(np.int16) for shape in (y_shape, z_shape))
+    y, z = (
+        np.rint(rng.standard_t(3, shape) * SPREAD / 2).clip(-30000, 30000).astype(np.int16)
+        for shape in (y_shape, z_shape)
+    )
     assert codec.g_s.input.channels == LATENT
     return y, z

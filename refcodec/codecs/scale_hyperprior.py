@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 
-from refcodec.codecs.stream import Geometry, pack, parse
+from refcodec.codecs.stream import MAX_SIDE, Geometry, pack, parse
 from refcodec.entropy.rans import decode as rans_decode
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.entropy.tables import FrequencyTables
@@ -50,9 +50,15 @@ class ScaleHyperprior:
             raise ModelError("RC-MODEL-SCHEMA", f"g_s must end in three {PIXEL_FORMAT} channels")
         if self.z_tables.rows != z.channels or self.y_tables.rows != THRESHOLDS + 1:
             raise ModelError("RC-MODEL-TABLE", f"expected {z.channels} z tables and {THRESHOLDS + 1} y tables")
-        latent, hyper = (HYPER_STRIDE // LATENT_STRIDE,) * 2, (HYPER_STRIDE,) * 2
-        if self.h_s.sizes(1, 1)[indexes.name] != latent or self.g_s.sizes(*latent)[picture.name] != hyper:
+        if not all(self._enlarges(blocks) for blocks in range(1, -(-MAX_SIDE // HYPER_STRIDE) + 1)):
             raise ModelError("RC-MODEL-SCHEMA", "h_s must enlarge four times and g_s sixteen times")
+
+    def _enlarges(self, blocks: int) -> bool:
+        """Whether both programs give the right size for a picture of blocks x blocks z samples."""
+        latent, picture = blocks * HYPER_STRIDE // LATENT_STRIDE, blocks * HYPER_STRIDE
+        indexes = self.h_s.sizes(blocks, blocks)[self.h_s.output.name]
+        samples = self.g_s.sizes(latent, latent)[self.g_s.output.name]
+        return indexes == (latent, latent) and samples == (picture, picture)
 
     @classmethod
     def from_model(cls, model: Model) -> ScaleHyperprior:
@@ -61,6 +67,9 @@ class ScaleHyperprior:
             raise ModelError("RC-MODEL-FAMILY", f"family {model.family!r} is not {FAMILY!r}")
         if set(model.programs) != {"h_s", "g_s"}:
             raise ModelError("RC-MODEL-SCHEMA", f"expected the programs g_s and h_s, found {sorted(model.programs)}")
+        surplus = set(model.tables) - {f"{name}/{part}" for name in "zy" for part in TABLE_PARTS}
+        if surplus:
+            raise ModelError("RC-MODEL-TENSOR", f"surplus table {min(surplus)}")
         return cls(
             model.identity,
             model.programs["h_s"],
@@ -78,10 +87,16 @@ class ScaleHyperprior:
 
 def _tables(model: Model, name: str) -> FrequencyTables:
     """The tables that a model file holds under `name` (SPEC HYP-5)."""
-    try:
-        return FrequencyTables(*(model.tables[f"{name}/{part}"].astype(np.int32) for part in TABLE_PARTS))
-    except KeyError as error:
-        raise ModelError("RC-MODEL-TENSOR", f"missing table {error.args[0]}") from error
+    limits = np.iinfo(np.int32)
+    found = []
+    for part in TABLE_PARTS:
+        table = model.tables.get(f"{name}/{part}")
+        if table is None:
+            raise ModelError("RC-MODEL-TENSOR", f"missing table {name}/{part}")
+        if table.size and (int(table.min()) < limits.min or int(table.max()) > limits.max):
+            raise ModelError("RC-MODEL-TABLE", f"table {name}/{part} holds values beyond 32 bits")
+        found.append(table.astype(np.int32))
+    return FrequencyTables(*found)
 
 
 def decode(content: bytes, codec: ScaleHyperprior, tap: Tap | None = None) -> np.ndarray:

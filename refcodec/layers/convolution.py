@@ -9,6 +9,7 @@ import numpy as np
 
 from refcodec.errors import RangeError, ShapeError
 from refcodec.fixed import convolution_size
+from refcodec.formats import IntFormat
 from refcodec.kernel import parallel_kernel, prange
 
 MAX_KERNEL = 9
@@ -80,7 +81,7 @@ def accumulate(
     step of all passes.
     Returns (O, H', W') int32 where that is proven wide enough, else int64.  Raises RangeError.
     """
-    narrow = _fits(x, weight, bias)
+    narrow = _fits(x, weight, bias, passes)
     operand, total = (np.int16, np.int32) if narrow else (np.int32, np.int64)
     outputs = weight.shape[0]
     lanes = -outputs % LANES
@@ -96,11 +97,12 @@ def accumulate(
     return out[:outputs]
 
 
-def _fits(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> bool:
-    """Whether 16-bit operands and 32-bit sums hold every partial sum; RangeError if 64 bits may not."""
+def _fits(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, passes: Sequence[Pass]) -> bool:
+    """Whether 16-bit operands and 32-bit sums hold every partial sum; RangeError if 48 bits may not (SPEC ACC-1)."""
     largest = max(-int(x.min()), int(x.max()))
-    sums = np.abs(weight.astype(np.int64)).reshape(weight.shape[0], -1).sum(axis=1)
-    bound = int(sums.max()) * largest + int(np.abs(bias.astype(np.int64)).max())
+    absolute = np.abs(weight.astype(np.int64)).sum(axis=1)
+    sums = [absolute[:, p.kernel_rows][:, :, p.kernel_columns].sum(axis=(1, 2)) for p in passes]
+    bound = int((np.max(sums, axis=0) * largest + np.abs(bias.astype(np.int64))).max())
     if bound >= ACCUMULATOR_LIMIT:
         raise RangeError(f"accumulator may reach {bound}, beyond 48 bits")
     heaviest = max(-int(weight.min()), int(weight.max()))
@@ -121,8 +123,10 @@ def check_operands(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: 
         if array.dtype.kind != "i":
             raise RangeError(f"{name}: expected signed integers, got {array.dtype}")
     for name, array in (("x", x), ("weight", weight)):
-        if int(array.min()) < -(1 << 16) or int(array.max()) >= 1 << 16:
+        hi = 1 << (16 if name == "x" else 15)
+        if int(array.min()) < -(1 << 15) or int(array.max()) >= hi:
             raise RangeError(f"{name}: values {array.min()} .. {array.max()} are wider than 16 bits")
+    IntFormat(48, True).check(bias, "bias")
 
 
 def _output_size(x: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> tuple[int, int]:

@@ -35,6 +35,8 @@ def check_requantise(accumulator: np.ndarray, multiplier: np.ndarray, shift: np.
 def check_scales(multiplier: np.ndarray, shift: np.ndarray, source: IntFormat) -> None:
     """Raise RangeError unless multipliers and shifts are in the domain of the profile (SPEC RQ-2)."""
     IntFormat(multiplier_bits(source), False).check(multiplier, "multiplier")
+    if shift.dtype.kind not in "iu":
+        raise RangeError(f"shift: expected integers, got {shift.dtype}")
     if shift.size and (int(shift.min()) < MIN_SHIFT or int(shift.max()) > MAX_SHIFT):
         raise RangeError(f"shift must be {MIN_SHIFT}..{MAX_SHIFT}, got {shift.min()}..{shift.max()}")
 

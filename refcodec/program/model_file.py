@@ -143,13 +143,23 @@ def model_from_bytes(content: bytes, name: str = "model") -> Model:
     try:
         tensors = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        document = json.loads(header["__metadata__"]["refcodec"])
+        text = header["__metadata__"]["refcodec"]
+        document = json.loads(text)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError("RC-MODEL-FILE", f"{name} is not a refcodec model file") from error
     model = _parse(document, tensors)
+    if not _is_canonical(text, document):
+        raise ModelError("RC-MODEL-SCHEMA", f"{name}: the description is not canonical JSON")
     if model.identity != document["identity"]:
         raise ModelError("RC-MODEL-HASH", f"{name}: content has identity {model.identity}, file says otherwise")
     return model
+
+
+def _is_canonical(text: str, document: Any) -> bool:
+    try:
+        return canonical_json(document).decode() == text
+    except ValueError:  # a number that JSON lacks, or a lone surrogate, which has no UTF-8 form
+        return False
 
 
 def _take(document: Any, shape: dict[str, type], where: str) -> list[Any]:

@@ -145,7 +145,7 @@ class Convolution:
 
     def run(self, x: np.ndarray, source: Tensor, target: Tensor) -> np.ndarray:
         """Accumulators by the compiled kernel."""
-        return convolution(x, self.weight, self.bias, self.stride, self.padding)
+        return convolution(x, self.weight, self.bias, self.stride, self.padding).astype(target.format.dtype, copy=False)
 
     def run_plain(self, x: np.ndarray, source: Tensor, target: Tensor) -> np.ndarray:
         """Accumulators by the definition."""
@@ -203,7 +203,8 @@ class TransposedConvolution:
 
     def run(self, x: np.ndarray, source: Tensor, target: Tensor) -> np.ndarray:
         """Accumulators by the compiled kernel."""
-        return transposed_convolution(x, self.weight, self.bias, self.stride, self.padding, self.output_padding)
+        out = transposed_convolution(x, self.weight, self.bias, self.stride, self.padding, self.output_padding)
+        return out.astype(target.format.dtype, copy=False)
 
     def run_plain(self, x: np.ndarray, source: Tensor, target: Tensor) -> np.ndarray:
         """Accumulators by the definition."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from refcodec.errors import ModelError, ShapeError
 from refcodec.program.operations import MAX_CHANNELS, AnyOperation, Size, Tensor, check_operation
 
 Tap = Callable[[str, np.ndarray], None]
+NAME = re.compile(r"[A-Za-z0-9_.]+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +31,9 @@ class Program:
         names = [tensor.name for tensor in self.tensors]
         if len(set(names)) != len(names) or len(names) != len(self.operations) + 1 or not self.operations:
             raise ModelError("RC-MODEL-SCHEMA", f"{self.name}: needs one distinct tensor more than operations")
+        for name in (self.name, *names, *(op.name for op in self.operations)):
+            if not NAME.fullmatch(name):
+                raise ModelError("RC-MODEL-SCHEMA", f"{name!r} is not a name of letters, digits, dots and underscores")
         for tensor in self.tensors:
             if not 1 <= tensor.channels <= MAX_CHANNELS:
                 raise ModelError("RC-MODEL-RANGE", f"{tensor.name}: {tensor.channels} channels, not 1..{MAX_CHANNELS}")
@@ -99,9 +104,3 @@ class Program:
             if last_use[op.source] == position:
                 del live[op.source]
         return live[self.output.name]
-
-
-def check_chain(programs: Mapping[str, Program], names: tuple[str, ...]) -> None:
-    """Raise ModelError unless exactly these programs are present (SPEC PROG-3)."""
-    if set(programs) != set(names):
-        raise ModelError("RC-MODEL-SCHEMA", f"expected programs {sorted(names)}, found {sorted(programs)}")
