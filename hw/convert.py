@@ -196,7 +196,7 @@ def convert_layer(
         raise HardwareError("RC-HW-CONFIG", f"language must be one of {', '.join(LANGUAGES)}, got {language}")
     stimulus = layer_stimulus(program, layer, x, pi, po)
     module = module_name(layer)
-    with new_folder(out_dir, "manifest.json") as folder:
+    with new_folder(out_dir) as folder:
         convert_engine(stimulus.parameters, language, module, folder)
         _write_images(stimulus, folder)
         _write_bench(stimulus.parameters, language, module, folder)

@@ -1,47 +1,89 @@
-"""Writing files and folders whole or not at all."""
+"""Writing files and folders whole or not at all, and never over what someone else put there."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refcodec.errors import FileError
 
+SUMS = "SHA256SUMS"
+
 
 def _partial(target: Path) -> Path:
+    if not target.name:
+        raise FileError("RC-FILE-WRITE", f"{str(target)!r} names no file")
     return target.with_name(f".{target.name}.{os.getpid()}.partial")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file under a temporary name beside its target, then rename it.  Raises FileError RC-FILE-WRITE."""
-    target = Path(path)
-    partial = _partial(target)
+    write_files({path: content})
+
+
+def write_files(contents: Mapping[str | Path, bytes]) -> None:
+    """Write several files: all temporary ones first, then the renames.  Raises FileError RC-FILE-WRITE."""
+    partials = {Path(path): _partial(Path(path)) for path in contents}
     try:
-        partial.write_bytes(content)
-        partial.replace(target)
+        for (target, partial), content in zip(partials.items(), contents.values(), strict=True):
+            if target.is_dir():
+                raise FileError("RC-FILE-WRITE", f"cannot write {target}: it is a folder")
+            partial.write_bytes(content)
+        for target, partial in partials.items():
+            partial.replace(target)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise FileError("RC-FILE-WRITE", f"cannot write {target}: {error.strerror}") from error
+    finally:
+        for partial in partials.values():
+            with suppress(OSError):
+                partial.unlink()
+
+
+def folder_files(folder: Path) -> list[str]:
+    """Every file below a folder but its own sums, relative and sorted."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return sorted(name for name in found if name != SUMS)
+
+
+def folder_sums(folder: Path) -> str:
+    """The text of a folder's SHA256SUMS, as `sha256sum -c` reads it."""
+    return "".join(
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in folder_files(folder)
+    )
+
+
+def _foreign(target: Path) -> str | None:
+    """What stands in a new folder's way: a file, a link, or the first file that its own sums do not list."""
+    if not os.path.lexists(target):
+        return None
+    if target.is_symlink() or not target.is_dir():
+        return "it is no folder"
+    try:
+        listed = {line[66:] for line in (target / SUMS).read_text().splitlines()}
+    except (OSError, ValueError):
+        listed = set()
+    return next((f"it holds {name}" for name in folder_files(target) if name not in listed), None)
 
 
 @contextmanager
-def new_folder(path: str | Path, marker: str) -> Iterator[Path]:
-    """Fill a temporary folder, then put it in the target's place; after an error nothing is left.
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a temporary folder, add SHA256SUMS, then put it in the target's place; after an error nothing is left.
 
-    marker  a file that only this command writes: an existing folder is replaced if it is empty or holds it.
+    An existing folder is replaced only if it is empty or holds no file that its own SHA256SUMS does not list.
     Raises FileError RC-FILE-WRITE.
     """
     target = Path(path).absolute()
-    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / marker).is_file())):
-        raise FileError("RC-FILE-WRITE", f"{path} exists and was not written by this command")
     partial = _partial(target)
+    if reason := _foreign(target):
+        raise FileError("RC-FILE-WRITE", f"{path} was not written by this command: {reason}")
     try:
         partial.mkdir(parents=True)
         yield partial
+        (partial / SUMS).write_text(folder_sums(partial))
         if target.exists():
             shutil.rmtree(target)
         partial.replace(target)

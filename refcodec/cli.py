@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,9 +61,9 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _quantize(args: argparse.Namespace) -> int:
-    from refcodec.atomic import write_bytes
+    from refcodec.atomic import write_files
     from refcodec.models.trained import load_trained
-    from refcodec.program.model_file import save_model
+    from refcodec.program.model_file import model_to_bytes
     from refcodec.quantize.calibrate import choose, observe
     from refcodec.quantize.integerise import integerise
     from refcodec.quantize.photographs import find_photographs, load_photographs
@@ -78,9 +79,10 @@ def _quantize(args: argparse.Namespace) -> int:
     else:
         raise RangeError("give --calibrate DIR with photographs, or --recipe FILE", "RC-USAGE")
     model = integerise(trained, recipe)
-    save_model(args.output, model)
+    files = {args.output: model_to_bytes(model)}
     if args.save_recipe:
-        write_bytes(args.save_recipe, recipe_text(recipe).encode())
+        files[args.save_recipe] = recipe_text(recipe).encode()
+    write_files(files)
     print(f"{args.output}: {recipe.precision}, identity {model.identity}")
     return DONE
 
@@ -108,22 +110,26 @@ def _decode(args: argparse.Namespace) -> int:
     taps: dict[str, Any] = {}
     picture = decode(content, codec, taps.__setitem__ if args.taps else None)
     if args.taps:
-        _write_taps(args, codec, content, {**taps, "picture": picture})
-    write_picture(args.output, picture)
+        with _taps_folder(args, codec, content, {**taps, "picture": picture}):
+            write_picture(args.output, picture)
+    else:
+        write_picture(args.output, picture)
     print(f"{args.output}: {picture.shape[1]}x{picture.shape[0]}")
     return DONE
 
 
-def _write_taps(args: argparse.Namespace, codec: Any, content: bytes, taps: dict[str, Any]) -> None:
-    """Every tensor of a decode as one conformance case."""
+@contextmanager
+def _taps_folder(args: argparse.Namespace, codec: Any, content: bytes, taps: dict[str, Any]) -> Iterator[None]:
+    """Every tensor of a decode as one conformance case, kept only if the picture can be written too."""
     from refcodec.atomic import new_folder
     from refcodec.vectorgen.case import case_files
     from refcodec.vectorgen.decoder import stream_case
     from refcodec.vectorgen.suite import write_case
 
     case = stream_case(Path(args.stream).stem, "every tensor of a decode", content, codec, taps, args.model)
-    with new_folder(args.taps, "case.json") as folder:
+    with new_folder(args.taps) as folder:
         write_case(folder, case_files(case))
+        yield
 
 
 def _read(path: str) -> bytes:
@@ -310,11 +316,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _abandon_output() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's last flush cannot fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns 0 done, 1 mismatch, 2 refused (SPEC ERR-2)."""
     args = build_parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
     except RefcodecError as error:
         sys.stderr.write(f"refcodec: {' '.join(str(error).split())}\n")
         return REFUSED
@@ -322,8 +335,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("refcodec: RC-RANGE: not enough memory for this input\n")
         return REFUSED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         return DONE
+    except OSError as error:
+        _abandon_output()
+        sys.stderr.write(f"refcodec: RC-FILE-WRITE: {error.strerror or error}\n")
+        return REFUSED
     except KeyboardInterrupt:
         sys.stderr.write("refcodec: interrupted\n")
         return 130

@@ -19,7 +19,7 @@ from refcodec.program.model_file import Model, load_model
 from refcodec.program.operations import Convolution, TransposedConvolution
 from refcodec.program.program import Program
 
-SMALL_TILE = (2, 2)  # what MyHDL and GHDL simulate in seconds
+SMALL_TILE = (2, 2)  # what MyHDL and GHDL simulate in seconds; smaller where the tensor is
 Taps = dict[str, np.ndarray]
 Lanes = tuple[int, int]
 
@@ -84,6 +84,12 @@ def layer_input(codec: ScaleHyperprior, layer: str, taps: Taps, tile: tuple[int,
         raise HardwareError("RC-HW-CONFIG", f"tile {tile[0]}x{tile[1]} does not fit {x.shape[1]}x{x.shape[2]}")
     top, left = ((size - wanted) // 2 for wanted, size in zip(tile, x.shape[1:], strict=True))
     return x[:, top : top + tile[0], left : left + tile[1]]
+
+
+def small_input(codec: ScaleHyperprior, layer: str, taps: Taps, tile: tuple[int, int] = SMALL_TILE) -> np.ndarray:
+    """The middle of what the layer reads, no larger than `tile` and no larger than there is."""
+    height, width = layer_input(codec, layer, taps, None).shape[1:]
+    return layer_input(codec, layer, taps, (min(tile[0], height), min(tile[1], width)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,8 @@ def simulate(
     vcd  wave file to write, or None.  Raises HardwareError, FileError, StreamError.
     """
     codec = ScaleHyperprior.from_model(model)
-    x = layer_input(codec, layer, stream_taps(codec, stream), tile or SMALL_TILE)
+    taps = stream_taps(codec, stream)
+    x = small_input(codec, layer, taps) if tile is None else layer_input(codec, layer, taps, tile)
     return SimulationReport(layer, simulate_layer(layers(codec)[layer], layer, x, *lanes, vcd=vcd))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from refcodec.atomic import new_folder, write_bytes
+from refcodec.atomic import SUMS, new_folder, write_bytes, write_files
 from refcodec.errors import FileError
-
-MARKER = "MARKER.json"
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -20,7 +19,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 def fill(folder: Path, **files: str) -> None:
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
+        (folder / name).write_text(text)
 
 
 # --- files
@@ -84,13 +83,21 @@ def test_write_bytes_refuses_places_that_cannot_be(tmp_path: Path, name: str) ->
 # --- folders
 
 
-def test_new_folder_appears_only_when_it_is_filled(tmp_path: Path) -> None:
+def write(target: Path, **files: str) -> None:
+    """A folder as a command writes it."""
+    with new_folder(target) as folder:
+        fill(folder, **files)
+
+
+def test_new_folder_appears_only_when_it_is_filled_and_lists_its_files(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "folder"
-    with new_folder(target, MARKER) as folder:
-        fill(folder, a="1", MARKER__json="{}")
-        (folder / "below").mkdir()
+    with new_folder(target) as folder:
+        fill(folder, a="1")
+        fill(folder / "below", b="2")
         assert not target.exists()
-    assert tree(target) == {"a": b"1", "below": None, MARKER: b"{}"}
+    digests = {name: hashlib.sha256(text).hexdigest() for name, text in (("a", b"1"), ("below/b", b"2"))}
+    sums = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
+    assert tree(target) == {"a": b"1", "below": None, "below/b": b"2", SUMS: sums}
     assert [path.name for path in target.parent.iterdir()] == ["folder"]
 
 
@@ -99,50 +106,49 @@ def test_new_folder_appears_only_when_it_is_filled(tmp_path: Path) -> None:
 def test_new_folder_leaves_nothing_after_an_error(tmp_path: Path, existing: bool, error: BaseException) -> None:
     target = tmp_path / "folder"
     if existing:
-        fill(target, old="1", MARKER__json="{}")
+        write(target, old="1")
     before = tree(tmp_path)
 
-    def write() -> None:
-        with new_folder(target, MARKER) as folder:
+    def fail() -> None:
+        with new_folder(target) as folder:
             fill(folder, half="2")
             raise error
 
     refused = FileError if isinstance(error, OSError) else type(error)
     with pytest.raises(refused):
-        write()
+        fail()
     assert tree(tmp_path) == before
 
 
 def test_new_folder_reports_a_full_disk_as_a_file_error(tmp_path: Path) -> None:
-    def write() -> None:
-        with new_folder(tmp_path / "folder", MARKER):
+    def fail() -> None:
+        with new_folder(tmp_path / "folder"):
             raise OSError(28, "No space left on device")
 
     with pytest.raises(FileError, match=r"^RC-FILE-WRITE: cannot write .*folder: No space left on device$"):
-        write()
+        fail()
 
 
-def test_new_folder_replaces_a_folder_with_the_marker(tmp_path: Path) -> None:
+def test_new_folder_replaces_what_an_earlier_run_wrote(tmp_path: Path) -> None:
     """Nothing of the old folder is left, not even files that the new one lacks."""
     target = tmp_path / "folder"
-    fill(target, old="1", MARKER__json="{}")
+    write(target, old="1")
     (target / "below").mkdir()
-    with new_folder(target, MARKER) as folder:
-        fill(folder, new="2", MARKER__json="{}")
-        assert (target / "old").read_text() == "1"
-    assert tree(tmp_path) == {"folder": None, "folder/new": b"2", f"folder/{MARKER}": b"{}"}
+    write(target, new="2")
+    assert sorted(tree(tmp_path)) == ["folder", f"folder/{SUMS}", "folder/new"]
+    write(target, newer="3")
+    assert (target / "newer").read_text() == "3"
 
 
 def test_new_folder_replaces_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with new_folder(tmp_path / "folder", MARKER) as folder:
-        fill(folder, new="2")
-    assert tree(tmp_path) == {"folder": None, "folder/new": b"2"}
+    write(tmp_path / "folder", new="2")
+    assert (tmp_path / "folder" / "new").read_text() == "2"
 
 
 def refuse_and_leave(target: Path, message: str) -> None:
     before = tree(target.parent)
-    with pytest.raises(FileError, match=message) as caught, new_folder(target, MARKER):
+    with pytest.raises(FileError, match=message) as caught, new_folder(target):
         pytest.fail("the body must not run")
     assert caught.value.code == "RC-FILE-WRITE"
     assert tree(target.parent) == before
@@ -150,17 +156,24 @@ def refuse_and_leave(target: Path, message: str) -> None:
 
 def test_new_folder_refuses_a_foreign_folder(tmp_path: Path) -> None:
     fill(tmp_path / "folder", precious="1")
-    refuse_and_leave(tmp_path / "folder", r"^RC-FILE-WRITE: .*folder exists and was not written by this command$")
+    refuse_and_leave(tmp_path / "folder", r"^RC-FILE-WRITE: .*folder was not written by .*: it holds precious$")
 
 
-def test_new_folder_refuses_a_folder_whose_marker_is_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "folder" / MARKER).mkdir(parents=True)
-    refuse_and_leave(tmp_path / "folder", "was not written by this command")
+def test_new_folder_refuses_its_own_folder_once_someone_added_a_file(tmp_path: Path) -> None:
+    write(tmp_path / "folder", ours="1")
+    fill(tmp_path / "folder" / "deep", precious="1")
+    refuse_and_leave(tmp_path / "folder", r"it holds deep/precious$")
+
+
+def test_new_folder_refuses_a_folder_whose_sums_are_no_list(tmp_path: Path) -> None:
+    (tmp_path / "folder" / SUMS).mkdir(parents=True)
+    fill(tmp_path / "folder", precious="1")
+    refuse_and_leave(tmp_path / "folder", r"it holds precious$")
 
 
 def test_new_folder_refuses_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder").write_bytes(b"precious")
-    refuse_and_leave(tmp_path / "folder", "was not written by this command")
+    refuse_and_leave(tmp_path / "folder", r"it is no folder$")
 
 
 def test_new_folder_refuses_a_place_below_a_file(tmp_path: Path) -> None:
@@ -169,15 +182,28 @@ def test_new_folder_refuses_a_place_below_a_file(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"file": b"precious"}
 
 
-def test_new_folder_keeps_what_a_link_points_to(tmp_path: Path) -> None:
-    fill(tmp_path / "real", precious="1", MARKER__json="{}")
+def test_new_folder_refuses_a_link_and_keeps_what_it_points_to(tmp_path: Path) -> None:
+    write(tmp_path / "real", precious="1")
+    before = tree(tmp_path / "real")
     (tmp_path / "folder").symlink_to(tmp_path / "real")
-
-    def write() -> None:
-        with new_folder(tmp_path / "folder", MARKER) as folder:
-            fill(folder, new="2")
-
-    with pytest.raises(FileError, match=r"^RC-FILE-WRITE: cannot write "):
-        write()
-    assert tree(tmp_path / "real") == {"precious": b"1", MARKER: b"{}"}
+    with pytest.raises(FileError, match=r"it is no folder$"):
+        write(tmp_path / "folder", new="2")
+    assert tree(tmp_path / "real") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "real"]
+
+
+# --- several files
+
+
+def test_write_files_writes_all_or_none(tmp_path: Path) -> None:
+    write_files({tmp_path / "a": b"1", str(tmp_path / "b"): b"2"})
+    assert tree(tmp_path) == {"a": b"1", "b": b"2"}
+    with pytest.raises(FileError, match=r"^RC-FILE-WRITE: cannot write "):
+        write_files({tmp_path / "a": b"3", tmp_path / "none" / "b": b"4"})
+    assert tree(tmp_path) == {"a": b"1", "b": b"2"}
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_write_bytes_refuses_what_names_no_file(name: str) -> None:
+    with pytest.raises(FileError, match=r"^RC-FILE-WRITE: .* names no file$"):
+        write_bytes(name, b"new")

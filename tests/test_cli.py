@@ -609,27 +609,20 @@ def test_output_that_cannot_be_written_leaves_the_old_file(
     refused("RC-FILE-WRITE", "decode", work / "photo.rcb", "-o", work / "photo.png")
 
 
-UNFIXED = "reported: leaves an output behind, or a traceback"
-
-
-@pytest.mark.xfail(reason=UNFIXED)
 def test_decode_refused_for_its_picture_leaves_no_taps(work: Path, refused: Callable[..., str]) -> None:
     refused("RC-IMAGE-FORMAT", "decode", work / "photo.rcb", "-o", work / "p.jpg", "--taps", work / "taps")
 
 
-@pytest.mark.xfail(reason=UNFIXED)
 def test_quantize_refused_for_its_recipe_leaves_no_model(work: Path, refused: Callable[..., str]) -> None:
     saved = ("--save-recipe", work / "none" / "r.json")
     refused("RC-FILE-WRITE", "quantize", "--recipe", recipe_name("w8a8"), *saved, "-o", work / "m.rcm")
 
 
-@pytest.mark.xfail(reason=UNFIXED)
 @pytest.mark.parametrize("target", [".", "/", ""])
 def test_outputs_without_a_file_name_are_refused(target: str, work: Path, refused: Callable[..., str]) -> None:
     refused("RC-FILE-WRITE", "encode", work / "photo.png", "-o", target)
 
 
-@pytest.mark.xfail(reason="reported: a folder with an index.json of any kind is deleted with all that it holds")
 @pytest.mark.parametrize(
     ("marker", "arguments"),
     [
@@ -689,7 +682,6 @@ def test_process_needs_no_heavy_library_to_start() -> None:
         assert float(seconds) < 1.0
 
 
-@pytest.mark.xfail(reason="reported: a reader that went away gives status 120 and two lines when output is buffered")
 def test_process_stays_silent_when_its_reader_goes_away() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -700,7 +692,6 @@ def test_process_stays_silent_when_its_reader_goes_away() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.xfail(reason="reported: a full disk below standard output gives a traceback")
 def test_process_reports_standard_output_that_cannot_be_written() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

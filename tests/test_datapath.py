@@ -189,7 +189,6 @@ def test_simulate_hands_over_tile_lanes_and_wave(model: Model, taps: Taps, monke
     assert report.as_text() == "g_s.2: 8 values, 0 different, 11 cycles, 11 by the formula"
 
 
-@pytest.mark.xfail(reason="reported: the default tile of 2x2 does not fit the 1x1 input of small pictures")
 def test_simulate_without_a_tile_takes_small_pictures(model: Model, tmp_path: Path, monkeypatch) -> None:
     from refcodec.models.encoder import encode_picture
 

@@ -185,9 +185,6 @@ def test_encode_picture_refuses_another_family(model: Model) -> None:
         encode_picture(photograph(5, 5, 3), replace(model, family="other"))
 
 
-@pytest.mark.xfail(
-    reason="reported: analysis_of reads programs before it is known that they are there", raises=KeyError
-)
 @pytest.mark.parametrize("missing", ["h_s", "g_s"])
 def test_encode_picture_refuses_a_model_without_its_programs(missing: str, model: Model) -> None:
     programs = {name: program for name, program in model.programs.items() if name != missing}
@@ -195,7 +192,6 @@ def test_encode_picture_refuses_a_model_without_its_programs(missing: str, model
         encode_picture(photograph(5, 5, 3), replace(model, programs=programs))
 
 
-@pytest.mark.xfail(reason="reported: parameters that overflow in float32 encode nonsense with a warning")
 def test_encode_picture_refuses_parameters_that_overflow(model: Model) -> None:
     large = {name: np.full_like(array, 3e38) for name, array in model.encoder.items()}
     with pytest.raises(ModelError, match=r"^RC-MODEL-ENCODER: "):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from refcodec.atomic import write_bytes
 from refcodec.codecs.stream import Geometry
 from refcodec.errors import FileError, ImageError, RangeError
+
+MODES = ("RGB", "L", "P")  # Pillow's names of what is read as RGB or grey; a palette is resolved to colours
 
 
 def read_picture(path: str | Path) -> np.ndarray:
@@ -22,15 +25,20 @@ def read_picture(path: str | Path) -> np.ndarray:
     if not Path(path).is_file():
         raise FileError("RC-FILE-READ", f"cannot read {path}: no such file")
     try:
-        shape = imageio.improps(path, plugin="pillow").shape
-        geometry_of_shape(shape)
-        picture = np.asarray(imageio.imread(path, plugin="pillow"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures, which are refused here anyway
+            with imageio.imopen(path, "r", plugin="pillow") as file:
+                geometry_of_shape(file.properties().shape)
+                mode = file.metadata()["mode"]
+                picture = np.asarray(file.read())
     except RangeError as error:
         raise ImageError("RC-IMAGE-FORMAT", f"{path}: {error.message}") from error
     except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
         raise ImageError("RC-IMAGE-READ", f"{path} is not a readable picture") from error
     if picture.dtype != np.uint8:
         raise ImageError("RC-IMAGE-FORMAT", f"{path}: samples are {picture.dtype}, not 8 bits")
+    if mode not in MODES:
+        raise ImageError("RC-IMAGE-FORMAT", f"{path}: the colour space is {mode}, neither RGB nor grey")
     return picture
 
 

@@ -52,9 +52,15 @@ def float_planes(picture: np.ndarray) -> np.ndarray:
 
 
 def symbols(analysis: FloatAnalysis, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounded latents y (M, 4h, 4w) and z (N, h, w) of planes (3, H', W'), int16, halves to even as when trained."""
-    y = analysis.analysis(planes)
-    z = analysis.hyper_analysis(y) - analysis.medians[:, None, None]
+    """Rounded latents y (M, 4h, 4w) and z (N, h, w) of planes (3, H', W'), int16, halves to even as when trained.
+
+    Raises ModelError RC-MODEL-ENCODER where the networks overflow.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = analysis.analysis(planes)
+        z = analysis.hyper_analysis(y) - analysis.medians[:, None, None]
+    if not (np.isfinite(y).all() and np.isfinite(z).all()):
+        raise ModelError("RC-MODEL-ENCODER", "the analysis transform overflows on this picture")
     return _rounded(y), _rounded(z)
 
 
@@ -69,5 +75,6 @@ def encode_picture(picture: np.ndarray, model: Model) -> bytes:
     Raises RangeError for sizes beyond the limits, ModelError RC-MODEL-ENCODER.
     """
     geometry = geometry_of_shape(picture.shape)
+    codec = ScaleHyperprior.from_model(model)
     y, z = symbols(analysis_of(model), float_planes(picture))
-    return encode(y, z, geometry, ScaleHyperprior.from_model(model))
+    return encode(y, z, geometry, codec)

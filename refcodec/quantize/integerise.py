@@ -36,8 +36,10 @@ def dyadic(scale: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Multiplier and shift with multiplier / 2**shift nearest to each scale.
 
     scale  (C,) positive;  bits  multiplier width.  Returns (C,) multiplier below 2**bits and (C,) shift 1..62.
-    Raises ModelError RC-MODEL-RANGE where a scale is too large.
+    Raises ModelError RC-MODEL-RANGE where a scale is too large or no positive number.
     """
+    if not ((scale > 0) & (scale < 1 << bits)).all():
+        raise ModelError("RC-MODEL-RANGE", f"a scale of {scale.max():g} does not fit a {bits}-bit multiplier")
     _, exponent = np.frexp(scale)
     shift = np.clip(bits - exponent, MIN_SHIFT, MAX_SHIFT)
     multiplier = round_half_up(np.ldexp(scale, shift))

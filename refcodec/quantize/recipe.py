@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from pathlib import Path
 
 from refcodec.errors import FileError, ModelError, RangeError
@@ -39,8 +40,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_widths(self.weight_bits, self.activation_bits)
+        if type(self.observer) is not str:
+            raise RangeError(f"the observer must be a name, got {self.observer!r}")
+        corrections = [value for row in self.bias_corrections.values() for value in row]
+        if not all(isinstance(value, float) and isfinite(value) for value in corrections):
+            raise RangeError("every bias correction must be a finite number")
         steps = [*self.activation_steps.values(), *(s for row in self.weight_steps.values() for s in row)]
-        if not all(isinstance(step, float) and 0.0 < step < float("inf") for step in steps):
+        if not all(isinstance(step, float) and 0.0 < step and isfinite(step) for step in steps):
             raise RangeError("every step must be a positive finite number")
 
     @property
@@ -60,7 +66,7 @@ def load_recipe(path: str | Path) -> Recipe:
         document = json.loads(Path(path).read_text())
     except OSError as error:
         raise FileError("RC-FILE-READ", f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError("RC-MODEL-SCHEMA", f"{path} is not a recipe: {error}") from error
     names = {item.name for item in fields(Recipe)}
     if type(document) is not dict or document.pop("schema", None) != SCHEMA or set(document) != names:

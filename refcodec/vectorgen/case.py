@@ -110,8 +110,11 @@ def load_case(folder: Path) -> Case:
     """Read a case and check the files it names.  Raises VectorError RC-VECTOR-SUITE, RC-VECTOR-HASH."""
     try:
         described = json.loads((folder / "case.json").read_bytes())
-        if described["schema"] != SCHEMA or (described.get("error") is None) != (described["result"] == "valid"):
+        valid = described["result"] == "valid"
+        if described["schema"] != SCHEMA or (described.get("error") is None) != valid:
             raise VectorError("RC-VECTOR-SUITE", f"{folder}: not a {SCHEMA} document")
+        if bool(described["outputs"]) != valid or any(type(described[role]) is not list for role in ROLES):
+            raise VectorError("RC-VECTOR-SUITE", f"{folder}: a valid case has outputs, an invalid one has none")
         if described.get("error") not in {None, *CODES}:
             raise VectorError("RC-VECTOR-SUITE", f"{folder}: unknown error code {described['error']}")
         roles = {role: {entry["name"]: _load(folder, entry) for entry in described[role]} for role in ROLES}
@@ -125,7 +128,7 @@ def load_case(folder: Path) -> Case:
             flags=tuple(described["flags"]),
             **roles,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise VectorError("RC-VECTOR-SUITE", f"{folder}: {error!r}") from error
 
 

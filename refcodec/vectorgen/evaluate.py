@@ -144,6 +144,9 @@ def evaluate(engine: Engine, operation: str, parameters: Mapping[str, Any], inpu
 
     Raises VectorError RC-VECTOR-SUITE for an unknown operation, and whatever the operation rejects its input with.
     """
-    if operation not in OPERATIONS:
+    if type(operation) is not str or operation not in OPERATIONS:
         raise VectorError("RC-VECTOR-SUITE", f"unknown operation {operation!r}")
-    return OPERATIONS[operation](engine, parameters, inputs)
+    try:
+        return OPERATIONS[operation](engine, parameters, inputs)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise VectorError("RC-VECTOR-SUITE", f"{operation}: parameters or inputs are malformed: {error!r}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import json
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,6 @@ from refcodec.vectorgen.decoder import layer_cases, stream_cases
 from refcodec.vectorgen.operations import operation_cases
 
 INDEX = "index.json"
-SUMS = "SHA256SUMS"
 SCHEMAS = ("case.schema.json", "index.schema.json")
 
 
@@ -46,7 +44,7 @@ def build_suite(path: str | Path) -> int:
     """
     model = load_model(shipped_path(DEFAULT_MODEL, ".rcm"))
     photograph = shipped_path(DEFAULT_STREAM, ".rcb").read_bytes()
-    with new_folder(path, INDEX) as folder:
+    with new_folder(path) as folder:
         entries = [_write(folder, case) for case in suite_cases(model, photograph, DEFAULT_MODEL)]
         decoder_only = model_to_bytes(replace(model, encoder={}))
         (folder / "models").mkdir()
@@ -57,7 +55,6 @@ def build_suite(path: str | Path) -> int:
             (folder / "schema" / schema).write_bytes(text)
         _write_json(folder / "VERSION.json", {"suite": "1.0.0", "generator": __version__, "cases": len(entries)})
         _write_json(folder / INDEX, {"schema": "refcodec-index/1", "cases": sorted(entries, key=lambda e: e["id"])})
-        (folder / SUMS).write_text(sums(folder))
     return len(entries)
 
 
@@ -76,16 +73,3 @@ def write_case(home: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
-
-
-def suite_files(folder: Path) -> list[str]:
-    """Every file of a suite but the sums, relative and sorted."""
-    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return sorted(name for name in found if name != SUMS)
-
-
-def sums(folder: Path) -> str:
-    """The text of SHA256SUMS, as `sha256sum -c` reads it."""
-    return "".join(
-        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in suite_files(folder)
-    )

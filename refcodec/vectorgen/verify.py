@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from refcodec.atomic import SUMS, folder_files, folder_sums
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.describe import table
 from refcodec.errors import FileError, RefcodecError, VectorError
 from refcodec.program.model_file import load_model
-from refcodec.vectorgen.case import Case, load_case
+from refcodec.vectorgen.case import Case, case_files, index_entry, load_case
 from refcodec.vectorgen.evaluate import Engine, evaluate
-from refcodec.vectorgen.suite import INDEX, SUMS, suite_files, sums
+from refcodec.vectorgen.suite import INDEX
 
 
 @dataclass(slots=True)
@@ -55,30 +56,49 @@ class Report:
         return sorted({*self.passed_by_operation, *self.failed_by_operation})
 
 
-def check_files(folder: Path) -> list[str]:
-    """The ids of a suite's cases, after checking sums, strays and the index.
+def check_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the index says of each case, by id, after checking sums and strays.
 
     Raises FileError RC-FILE-READ, VectorError RC-VECTOR-SUITE, RC-VECTOR-HASH.
     """
     try:
         recorded = (folder / SUMS).read_text()
         index = json.loads((folder / INDEX).read_text())
-        ids = [entry["id"] for entry in index["cases"]]
+        entries = {entry["id"]: entry for entry in index["cases"]}
+        if len(entries) != len(index["cases"]) or sorted(entries) != [entry["id"] for entry in index["cases"]]:
+            raise VectorError("RC-VECTOR-SUITE", f"the cases of {INDEX} are not distinct and sorted")
     except OSError as error:
         raise FileError("RC-FILE-READ", f"cannot read {error.filename}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise VectorError("RC-VECTOR-SUITE", f"{folder / INDEX} is malformed: {error!r}") from error
     listed = [line[66:] for line in recorded.splitlines()]
-    if listed != suite_files(folder):
-        stray = sorted(set(listed) ^ set(suite_files(folder)))
+    if listed != folder_files(folder):
+        stray = sorted(set(listed) ^ set(folder_files(folder)))
         raise VectorError("RC-VECTOR-SUITE", f"{SUMS} and the folder differ in {', '.join(stray[:3]) or 'order'}")
-    for written, computed in zip(recorded.splitlines(), sums(folder).splitlines(), strict=True):
+    for written, computed in zip(recorded.splitlines(), folder_sums(folder).splitlines(), strict=True):
         if written != computed:
             raise VectorError("RC-VECTOR-HASH", f"{computed[66:]} does not match its SHA-256")
     homes = sorted(path.parent.relative_to(folder).as_posix() for path in folder.rglob("case.json"))
-    if homes != sorted(ids):
+    if homes != sorted(entries):
         raise VectorError("RC-VECTOR-SUITE", f"{INDEX} and the folder differ in their cases")
-    return ids
+    return entries
+
+
+def read_case(folder: Path, entry: dict[str, Any]) -> Case:
+    """A case whose files are exactly those that it would be written as, and which the index describes truly.
+
+    Raises VectorError RC-VECTOR-SUITE, RC-VECTOR-HASH.
+    """
+    home = folder / entry["id"]
+    case = load_case(home)
+    files = case_files(case)
+    if case.id != entry["id"] or index_entry(case, files) != entry:
+        raise VectorError("RC-VECTOR-SUITE", f"{INDEX} does not describe {home}")
+    found = {path.name: path.read_bytes() for path in home.iterdir()}
+    for name in sorted({*files, *found}):
+        if files.get(name) != found.get(name):
+            raise VectorError("RC-VECTOR-SUITE", f"{home / name} is not what the case's values are written as")
+    return case
 
 
 def verify_suite(path: str | Path) -> Report:
@@ -87,15 +107,13 @@ def verify_suite(path: str | Path) -> Report:
     Raises FileError, VectorError, ModelError.
     """
     folder = Path(path)
-    ids = check_files(folder)
+    entries = check_files(folder)
     codecs = {p.stem: ScaleHyperprior.from_model(load_model(p)) for p in sorted((folder / "models").glob("*.rcm"))}
     report = Report()
-    for identifier in tqdm(ids, desc="verify", unit="case", disable=None, leave=False):
-        case = load_case(folder / identifier)
+    for entry in tqdm(entries.values(), desc="verify", unit="case", disable=None, leave=False):
+        case = read_case(folder, entry)
         engines = [Engine(False, codecs)] + ([] if case.operation == "stream" else [Engine(True, codecs)])
         problems = [problem for engine in engines for problem in differences(case, engine)]
-        if case.id != identifier:
-            problems.append(f"{identifier}: calls itself {case.id}")
         (report.failed_by_operation if problems else report.passed_by_operation)[case.operation] += 1
         report.failures += problems
     return report
@@ -106,6 +124,8 @@ def differences(case: Case, engine: Engine) -> list[str]:
     inputs = {name: values.array for name, values in case.inputs.items()}
     try:
         results = evaluate(engine, case.operation, case.parameters, inputs)
+    except VectorError:
+        raise
     except RefcodecError as error:
         return [] if error.code == case.error else [f"{case.id}: rejected with {error}, expected {case.error}"]
     if case.error is not None:
