@@ -105,7 +105,9 @@ def _run_checks(codec: ScaleHyperprior, taps: Taps, folder: Path) -> Iterator[Ch
         small = small_input(codec, layer, taps)
         wave = folder / "wave.vcd" if layer == "h_s.0" else None
         jobs += [
-            partial(check_whole, codec, layer, _affordable(codec, layer, taps), folder / "hdl" / f"{layer}-verilog-whole"),
+            partial(
+                check_whole, codec, layer, _affordable(codec, layer, taps), folder / "hdl" / f"{layer}-verilog-whole"
+            ),
             partial(check_myhdl, codec, layer, small, wave),
             partial(check_converted, codec, layer, small, "verilog", folder / "hdl" / f"{layer}-verilog"),
             partial(check_converted, codec, layer, small, "vhdl", folder / "hdl" / f"{layer}-vhdl"),
@@ -206,7 +208,11 @@ def _text(report: dict[str, Any], checks: list[Check], output: str | Path) -> st
     lines = [stream_text(report["stream"])]
     if "psnr_db" in report:
         lines.append(f"PSNR {report['psnr_db']:.2f} dB")
-    lines += ["", "values compared with the compiled kernels: whole tensors by definition and verilator, a tile elsewhere", table(rows, ["layer", *COLUMNS])]
+    lines += [
+        "",
+        "values compared with the compiled kernels: whole tensors by definition and verilator, a tile elsewhere",
+        table(rows, ["layer", *COLUMNS]),
+    ]
     skipped = sorted({f"{check.column}: {check.reason}" for check in checks if check.status == SKIPPED})
     lines += [f"skipped {reason}" for reason in skipped]
     equal = sum(entry["passed"] for entry in report["vectors"]["operations"].values())

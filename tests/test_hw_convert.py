@@ -75,7 +75,11 @@ def test_conversion_ignores_what_ran_before(language, emitted, tmp_path):
 def test_manifest_lists_every_file_with_its_digest(language, emitted):
     files = emitted[language]
     manifest = json.loads(files["manifest.json"])
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name not in ("manifest.json", "SHA256SUMS")}
+    digests = {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in files.items()
+        if name not in ("manifest.json", "SHA256SUMS")
+    }
     assert manifest["files"] == digests
     assert manifest["parameters"]["activation"] == "u8"
     assert manifest["parameters"]["pi"] == 3

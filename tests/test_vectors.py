@@ -29,7 +29,6 @@ from refcodec.vectorgen.case import SCHEMA, Case, Values, case_files, index_entr
 from refcodec.vectorgen.decoder import broken_streams, small_streams
 from refcodec.vectorgen.evaluate import OPERATIONS, Engine
 from refcodec.vectorgen.operations import draw, requantise_cases
-from refcodec.atomic import SUMS, folder_sums
 from refcodec.vectorgen.suite import INDEX, SCHEMAS, build_suite
 from refcodec.vectorgen.verify import Report, check_files, differences, verify_suite
 
@@ -500,7 +499,7 @@ MALFORMED: dict[str, Edit] = {
     "wrong shape": edit_case(CLIP, lambda d: d["inputs"][0].update(shape=[3])),
     "wrong dtype": edit_case(CLIP, lambda d: d["inputs"][0].update(dtype="int8")),
     "dtype of another sign": edit_case(
-        DECODE, lambda d: [e for e in d["inputs"] if e["name"] == "indexes"][0].update(dtype="int8")
+        DECODE, lambda d: next(e for e in d["inputs"] if e["name"] == "indexes").update(dtype="int8")
     ),
     "object dtype": edit_case(CLIP, lambda d: d["inputs"][0].update(dtype="object")),
     "no flags": edit_case(CLIP, lambda d: d.update(flags=None)),

@@ -46,7 +46,7 @@ class Recipe:
         if not all(isinstance(value, float) and isfinite(value) for value in corrections):
             raise RangeError("every bias correction must be a finite number")
         steps = [*self.activation_steps.values(), *(s for row in self.weight_steps.values() for s in row)]
-        if not all(isinstance(step, float) and 0.0 < step and isfinite(step) for step in steps):
+        if not all(isinstance(step, float) and step > 0.0 and isfinite(step) for step in steps):
             raise RangeError("every step must be a positive finite number")
 
     @property

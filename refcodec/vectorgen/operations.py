@@ -232,9 +232,7 @@ def rans_cases() -> Iterator[Case]:
             **tables,
         }
         flags = ("Escape",) if name == "escapes" else ()
-        encoded = finished(
-            name, "rans_encode", ("RANS-1",), "symbols to bytes", {}, inputs, {"payload": BYTE}, flags
-        )
+        encoded = finished(name, "rans_encode", ("RANS-1",), "symbols to bytes", {}, inputs, {"payload": BYTE}, flags)
         yield encoded
         decoding = {"payload": encoded.outputs["payload"], "indexes": inputs["indexes"], **tables}
         yield finished(
@@ -247,14 +245,18 @@ def _broken_payloads(tables: dict[str, Values]) -> Iterator[Case]:
     symbols, indexes = np.array([0, 1, 5, -300, 7] * 4), np.array([0, 1, 2, 1, 2] * 4)
     three = [tables[name].array for name in ("values", "starts", "offsets")]
     payload = rans_encode(symbols, indexes, FrequencyTables(*(array.astype(np.int32) for array in three)))
+    # In the last table the escape has the frequency 1, so the state's upper bits are the escape's digits, count first.
+    long, padded = ((1 << 40 | digits) << 16 | 65535 for digits in (15, 1))
     broken = {
-        "empty": (b"", "RC-STREAM-TRUNCATED"),
-        "half-word": (payload[:-2], "RC-STREAM-TRUNCATED"),
-        "short": (payload[:-4], "RC-STREAM-TRUNCATED"),
-        "trailing": (payload + bytes(4), "RC-STREAM-TRAILING"),
-        "low-state": (bytes(8) + payload[8:], "RC-STREAM-RANS"),
+        "empty": (b"", indexes, "RC-STREAM-TRUNCATED"),
+        "half-word": (payload[:-2], indexes, "RC-STREAM-TRUNCATED"),
+        "short": (payload[:-4], indexes, "RC-STREAM-TRUNCATED"),
+        "trailing": (payload + bytes(4), indexes, "RC-STREAM-TRAILING"),
+        "low-state": (bytes(8) + payload[8:], indexes, "RC-STREAM-RANS"),
+        "long-escape": (long.to_bytes(8, "little"), indexes[2:3], "RC-STREAM-SYMBOL"),
+        "zero-digit": (padded.to_bytes(8, "little"), indexes[2:3], "RC-STREAM-SYMBOL"),
     }
-    for name, (content, code) in broken.items():
+    for name, (content, chosen, code) in broken.items():
         yield Case(
             f"operations/rans_decode/invalid-{name}",
             "rans_decode",
@@ -263,7 +265,7 @@ def _broken_payloads(tables: dict[str, Values]) -> Iterator[Case]:
             {},
             {
                 "payload": Values(np.frombuffer(content, np.uint8).astype(np.int64), BYTE),
-                "indexes": Values(indexes, INDEX_FORMAT),
+                "indexes": Values(chosen, INDEX_FORMAT),
                 **tables,
             },
             error=code,
