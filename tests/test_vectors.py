@@ -241,6 +241,15 @@ def test_load_case_is_the_inverse_of_case_files(cases: dict[str, Case], suite: P
         assert files == {path.name: path.read_bytes() for path in home.iterdir()}
 
 
+def test_load_case_refuses_a_dtype_that_is_not_the_formats(small: Path) -> None:
+    def turn_sign(document: dict[str, Any]) -> None:
+        next(entry for entry in document["inputs"] if entry["name"] == "indexes").update(dtype="int8")
+
+    edit_json(small / DECODE / "case.json", turn_sign)
+    with pytest.raises(VectorError, match=r"^RC-VECTOR-SUITE: .*in\.indexes\.le is int8 but holds u6"):
+        load_case(small / DECODE)
+
+
 def test_draw_covers_a_format_evenly() -> None:
     fmt = IntFormat(4, True)
     values = draw(3, (40, 40), fmt)
@@ -271,6 +280,9 @@ def test_flags_of_requantise_corners_are_truthful(cases: dict[str, Case]) -> Non
         ties = [p >> s for p, s in pairs if p % (1 << s) == 1 << (s - 1)]
         assert min(ties) < 0 < max(ties), "ties on both sides of zero"
         assert {q % 2 for q in ties} == {0, 1}, "ties whose even neighbour is below and above"
+        for step in (1, 2, 15, 31, 32, 33, 40, 47):
+            signs = [p > 0 for p, k in pairs if k == step and p % (1 << k) == 1 << (k - 1)]
+            assert min(signs.count(True), signs.count(False)) >= 4, f"four ties on each side at a shift of {step}"
         scaled = [(p + (1 << s >> 1)) >> s for p, s in pairs]
         assert min(scaled) < target.lo
         assert max(scaled) > target.hi
