@@ -17,8 +17,8 @@ from hw.convolution import convolution_engine, engine_ports
 from hw.elaboration import clean_elaboration, on_short_stack
 from hw.parameters import MEMORIES, EngineParameters, address_bits
 from hw.stimulus import Stimulus, layer_stimulus
-from refcodec.atomic import new_folder
 from refcodec.errors import HardwareError
+from refcodec.files import new_folder
 from refcodec.program.program import Program
 
 FORMAT = "refcodec-hw-1"

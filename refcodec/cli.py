@@ -8,14 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 from refcodec import __version__
-from refcodec.errors import FileError, RangeError, RefcodecError
-from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, resolve
+from refcodec.errors import RangeError, RefcodecError
+from refcodec.files import read_bytes
+from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, resolve, shipped_names
 
 DONE, MISMATCH, REFUSED = 0, 1, 2
+PICTURES = 16  # photographs to calibrate on
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +62,7 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _quantize(args: argparse.Namespace) -> int:
-    from refcodec.atomic import write_files
+    from refcodec.files import write_files
     from refcodec.models.trained import load_trained
     from refcodec.program.model_file import model_to_bytes
     from refcodec.quantize.calibrate import choose, observe
@@ -69,15 +70,18 @@ def _quantize(args: argparse.Namespace) -> int:
     from refcodec.quantize.photographs import find_photographs, load_photographs
     from refcodec.quantize.recipe import check_widths, load_recipe, recipe_text
 
+    for name in ("weights", "activations", "observer", "pictures"):
+        if args.recipe and getattr(args, name) is not None:
+            raise RangeError(f"--{name} is already decided by --recipe", "RC-USAGE")
     trained = load_trained(resolve(args.checkpoint, ".safetensors"))
     if args.recipe:
         recipe = load_recipe(resolve(args.recipe, ".json"))
-    elif args.calibrate:
-        check_widths(args.weights, args.activations)
-        observations = observe(trained.twin, load_photographs(find_photographs(args.calibrate, args.pictures)))
-        recipe = choose(trained.twin, observations, args.weights, args.activations, args.observer)
     else:
-        raise RangeError("give --calibrate DIR with photographs, or --recipe FILE", "RC-USAGE")
+        weights, activations = (8 if bits is None else bits for bits in (args.weights, args.activations))
+        check_widths(weights, activations)
+        count = PICTURES if args.pictures is None else args.pictures
+        observations = observe(trained.twin, load_photographs(find_photographs(args.calibrate, count)))
+        recipe = choose(trained.twin, observations, weights, activations, args.observer or "mse")
     model = integerise(trained, recipe)
     files = {args.output: model_to_bytes(model)}
     if args.save_recipe:
@@ -88,8 +92,8 @@ def _quantize(args: argparse.Namespace) -> int:
 
 
 def _encode(args: argparse.Namespace) -> int:
-    from refcodec.atomic import write_bytes
     from refcodec.codecs.picture import read_picture
+    from refcodec.files import write_bytes
     from refcodec.models.encoder import encode_picture
 
     model = _model(args.model)
@@ -106,7 +110,7 @@ def _decode(args: argparse.Namespace) -> int:
     from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
 
     codec = ScaleHyperprior.from_model(_model(args.model))
-    content = _read(args.stream)
+    content = read_bytes(args.stream)
     taps: dict[str, Any] = {}
     picture = decode(content, codec, taps.__setitem__ if args.taps else None)
     if args.taps:
@@ -121,35 +125,29 @@ def _decode(args: argparse.Namespace) -> int:
 @contextmanager
 def _taps_folder(args: argparse.Namespace, codec: Any, content: bytes, taps: dict[str, Any]) -> Iterator[None]:
     """Every tensor of a decode as one conformance case, kept only if the picture can be written too."""
-    from refcodec.atomic import new_folder
+    from refcodec.files import new_folder
     from refcodec.vectorgen.case import case_files
     from refcodec.vectorgen.decoder import stream_case
     from refcodec.vectorgen.suite import write_case
 
-    case = stream_case(Path(args.stream).stem, "every tensor of a decode", content, codec, taps, args.model)
+    case = stream_case("decode", "every tensor of a decode", content, codec, taps, args.model)
     with new_folder(args.taps) as folder:
         write_case(folder, case_files(case))
         yield
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FileError("RC-FILE-READ", f"cannot read {path}: {error.strerror}") from error
 
 
 def _info(args: argparse.Namespace) -> int:
     from refcodec.codecs.stream import MAGIC, parse
     from refcodec.describe import describe_model, describe_stream, model_text, stream_text
 
-    path = args.file if os.path.exists(args.file) else str(resolve(args.file, ".rcm"))
-    content = _read(path)
+    stream_name = args.file in shipped_names(".rcb") and not os.path.exists(args.file)
+    path = resolve(args.file, ".rcb" if stream_name else ".rcm")
+    content = read_bytes(path)
     if content[: len(MAGIC)] == MAGIC:
         stream = describe_stream(parse(content))
         _print(args, stream, stream_text(stream))
     else:
-        model = describe_model(_model(path))
+        model = describe_model(_model(str(path)))
         _print(args, model, model_text(model))
     return DONE
 
@@ -255,12 +253,13 @@ def _add_quantize(group: Any) -> None:
         "refcodec quantize model.safetensors --weights 8 --activations 8 --calibrate photos -o model.rcm",
     )  # fmt: skip
     quantize.add_argument("checkpoint", nargs="?", default=DEFAULT_FLOAT, help="float model or shipped name")
-    quantize.add_argument("--weights", type=int, default=8, metavar="BITS", help="2..16 (default: %(default)s)")
-    quantize.add_argument("--activations", type=int, default=8, metavar="BITS", help="2..16 (default: %(default)s)")
-    quantize.add_argument("--calibrate", metavar="DIR", help="folder of photographs")
-    quantize.add_argument("--pictures", type=int, default=16, metavar="N", help="how many (default: %(default)s)")
-    quantize.add_argument("--observer", choices=("mse", "minmax"), default="mse", help="(default: %(default)s)")
-    quantize.add_argument("--recipe", metavar="FILE", help="use the choices of an earlier run, no photographs needed")
+    source = quantize.add_mutually_exclusive_group(required=True)
+    source.add_argument("--calibrate", metavar="DIR", help="folder of photographs to choose the steps on")
+    source.add_argument("--recipe", metavar="FILE", help="take the choices of an earlier run, or a shipped name")
+    quantize.add_argument("--weights", type=int, metavar="BITS", help="2..16 (default: 8)")
+    quantize.add_argument("--activations", type=int, metavar="BITS", help="2..16 (default: 8)")
+    quantize.add_argument("--pictures", type=int, metavar="N", help=f"how many photographs (default: {PICTURES})")
+    quantize.add_argument("--observer", choices=("mse", "minmax"), help="what chooses the steps (default: mse)")
     quantize.add_argument("--save-recipe", metavar="FILE", help="store the choices of this run")
     quantize.add_argument("-o", "--output", required=True, help="model file to write (.rcm)")
 

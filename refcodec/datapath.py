@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from hw.cosim import CosimResult, cosim
 from hw.simulate import SimulationResult, simulate_layer
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
 from refcodec.describe import table
-from refcodec.errors import FileError, HardwareError
+from refcodec.errors import HardwareError
+from refcodec.files import read_bytes
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import Model, load_model
 from refcodec.program.operations import Convolution, TransposedConvolution
@@ -51,11 +51,7 @@ def stream_taps(codec: ScaleHyperprior, stream: str | None) -> Taps:
             raise HardwareError("RC-HW-CONFIG", "the shipped photograph does not fit this model, give --stream")
         return run_programs(codec, y, z)
     taps: Taps = {}
-    try:
-        content = Path(stream).read_bytes()
-    except OSError as error:
-        raise FileError("RC-FILE-READ", f"cannot read {stream}: {error.strerror}") from error
-    decode(content, codec, taps.__setitem__)
+    decode(read_bytes(stream), codec, taps.__setitem__)
     return taps
 
 

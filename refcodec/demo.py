@@ -19,13 +19,13 @@ from hw.cosim import cosim
 from hw.parameters import EngineParameters
 from hw.simulate import simulate_layer
 from refcodec import __version__
-from refcodec.atomic import new_folder
 from refcodec.codecs.picture import read_picture, write_picture
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
 from refcodec.codecs.stream import parse
 from refcodec.datapath import Taps, layer_input, layers, small_input
 from refcodec.describe import describe_stream, stream_text, table
 from refcodec.errors import HardwareError
+from refcodec.files import new_folder
 from refcodec.models.encoder import encode_picture
 from refcodec.models.shipped import DEFAULT_STREAM, resolve, shipped_path
 from refcodec.program.model_file import load_model

@@ -498,6 +498,20 @@ def test_quantize_refuses_bad_photographs(work: Path, refused: Callable[..., str
     refused("RC-FILE-READ", "quantize", "--calibrate", work / "photos", "--pictures", "0", "-o", work / "m.rcm")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("--weights", "4"), ("--activations", "4"), ("--observer", "mse"), ("--pictures", "3"), ("--calibrate", ".")],
+)
+def test_quantize_refuses_what_the_recipe_decides(
+    option: tuple[str, str], work: Path, refused: Callable[..., str]
+) -> None:
+    refused("RC-USAGE", "quantize", "--recipe", recipe_name("w8a8"), *option, "-o", work / "m.rcm")
+
+
+def test_quantize_refuses_to_choose_without_photographs(work: Path, refused: Callable[..., str]) -> None:
+    refused("RC-USAGE", "quantize", "-o", work / "m.rcm")
+
+
 def test_quantize_refuses_bad_recipes(work: Path, refused: Callable[..., str]) -> None:
     good = json.loads(shipped_path(recipe_name("w8a8"), ".json").read_text())
     steps = {**good["activation_steps"], "g_s.1": -1.0}
@@ -641,6 +655,14 @@ def test_output_folders_with_more_than_this_command_wrote_are_kept(
     assert (work / "mine" / "thesis.txt").is_file()
 
 
+def test_endless_inputs_are_refused(work: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path("/dev/zero").exists():
+        pytest.skip("this system has no /dev/zero")
+    monkeypatch.setattr("refcodec.files.MAX_FILE", 1 << 20)
+    refused("RC-FILE-READ", "decode", "/dev/zero", "-o", work / "p.png")
+    refused("RC-FILE-READ", "info", "/dev/zero")
+
+
 # --- the process around it
 
 
@@ -738,7 +760,7 @@ def test_main_reports_too_little_memory(work: Path, run: Run, monkeypatch: pytes
     def exhausted(path: str) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("refcodec.cli._read", exhausted)
+    monkeypatch.setattr("refcodec.cli.read_bytes", exhausted)
     found = run("decode", work / "photo.rcb", "-o", work / "p.png")
     assert found == Outcome(2, "", "refcodec: RC-RANGE: not enough memory for this input\n")
 
@@ -747,7 +769,7 @@ def test_main_reports_an_interruption(work: Path, run: Run, monkeypatch: pytest.
     def interrupted(path: str) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("refcodec.cli._read", interrupted)
+    monkeypatch.setattr("refcodec.cli.read_bytes", interrupted)
     assert run("info", work / "photo.rcb") == Outcome(130, "", "refcodec: interrupted\n")
 
 

@@ -148,6 +148,7 @@ def test_cosim_writes_nothing_into_the_folder(design):
     assert sorted(path.name for path in design.iterdir()) == sorted(
         [
             "Makefile",
+            "SHA256SUMS",
             "README.md",
             "bench.v",
             "expected.hex",

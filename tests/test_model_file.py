@@ -18,7 +18,6 @@ from tiny_hyperprior import tiny_model as build_tiny_model
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.errors import FileError, ModelError
 from refcodec.formats import IntFormat
-from refcodec.program import model_file
 from refcodec.program.model_file import Model, canonical_json, load_model, model_from_bytes, model_to_bytes, save_model
 from refcodec.program.operations import Convolution, Tensor
 from refcodec.program.program import Program
@@ -245,14 +244,6 @@ def test_load_model_reports_missing_files_and_folders(tmp_path: Path) -> None:
         with pytest.raises(FileError, match=r"^RC-FILE-READ: cannot read ") as caught:
             load_model(path)
         assert caught.value.code == "RC-FILE-READ"
-
-
-def test_load_model_refuses_huge_files_before_reading_them(tmp_path: Path) -> None:
-    path = tmp_path / "huge.rcm"
-    with path.open("wb") as file:
-        file.truncate(model_file.MAX_FILE + 1)
-    with pytest.raises(ModelError, match=r"^RC-MODEL-FILE: .*huge\.rcm is larger than \d+ bytes$"):
-        load_model(path)
 
 
 @pytest.mark.parametrize(

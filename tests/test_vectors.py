@@ -17,10 +17,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from refcodec.atomic import SUMS, folder_sums
 from refcodec.cli import main
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
 from refcodec.errors import CODES, FileError, ModelError, StreamError, VectorError
+from refcodec.files import SUMS, folder_sums
 from refcodec.formats import IntFormat
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import load_model

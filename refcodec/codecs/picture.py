@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from refcodec.atomic import write_bytes
 from refcodec.codecs.stream import Geometry
 from refcodec.errors import FileError, ImageError, RangeError
+from refcodec.files import write_bytes
 
 MODES = ("RGB", "L", "P")  # Pillow's names of what is read as RGB or grey; a palette is resolved to colours
 
@@ -27,6 +28,7 @@ def read_picture(path: str | Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures, which are refused here anyway
+            logging.getLogger("PIL").setLevel(logging.CRITICAL)  # and logs what is wrong with a damaged one
             with imageio.imopen(path, "r", plugin="pillow") as file:
                 geometry_of_shape(file.properties().shape)
                 mode = file.metadata()["mode"]

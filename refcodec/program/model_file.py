@@ -13,14 +13,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from refcodec.atomic import write_bytes
-from refcodec.errors import FileError, ModelError, RangeError
+from refcodec.errors import ModelError, RangeError
+from refcodec.files import read_bytes, write_bytes
 from refcodec.formats import IntFormat
 from refcodec.program.operations import KINDS, AnyOperation, Tensor
 from refcodec.program.program import Program
 
 SCHEMA = "refcodec-model/1"
-MAX_FILE = 1 << 30
 ENCODER = "encoder/"  # float tensors under this prefix serve the encoder only and are outside the identity
 Arrays = Mapping[str, np.ndarray]
 
@@ -129,13 +128,7 @@ def load_model(path: str | Path) -> Model:
 
     Raises FileError RC-FILE-READ, ModelError RC-MODEL-FILE, -SCHEMA, -TENSOR, -RANGE, -OVERFLOW, -HASH.
     """
-    try:
-        if Path(path).stat().st_size > MAX_FILE:
-            raise ModelError("RC-MODEL-FILE", f"{path} is larger than {MAX_FILE} bytes")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise FileError("RC-FILE-READ", f"cannot read {path}: {error.strerror}") from error
-    return model_from_bytes(content, str(path))
+    return model_from_bytes(read_bytes(path), str(path))
 
 
 def model_from_bytes(content: bytes, name: str = "model") -> Model:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
 
-from refcodec.errors import FileError, ModelError, RangeError
+from refcodec.errors import ModelError, RangeError
+from refcodec.files import read_bytes
 
 SCHEMA = "refcodec-recipe/1"
 MIN_BITS, MAX_BITS = 2, 16
@@ -63,9 +64,7 @@ def recipe_text(recipe: Recipe) -> str:
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe.  Raises FileError RC-FILE-READ, ModelError RC-MODEL-SCHEMA."""
     try:
-        document = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise FileError("RC-FILE-READ", f"cannot read {path}: {error.strerror}") from error
+        document = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise ModelError("RC-MODEL-SCHEMA", f"{path} is not a recipe: {error}") from error
     names = {item.name for item in fields(Recipe)}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from refcodec import __version__
-from refcodec.atomic import new_folder
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.files import new_folder
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import Model, load_model, model_to_bytes
 from refcodec.vectorgen.case import Case, case_files, index_entry

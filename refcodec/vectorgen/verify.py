@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from refcodec.atomic import SUMS, folder_files, folder_sums
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.describe import table
 from refcodec.errors import FileError, RefcodecError, VectorError
+from refcodec.files import SUMS, folder_files, folder_sums
 from refcodec.program.model_file import load_model
 from refcodec.vectorgen.case import Case, case_files, index_entry, load_case
 from refcodec.vectorgen.evaluate import Engine, evaluate

@@ -10,7 +10,7 @@ from pathlib import Path
 LAYERS = (
     "refcodec",
     "errors",
-    "atomic",
+    "files",
     "formats",
     "kernel",
     "fixed",
@@ -29,7 +29,7 @@ LAYERS = (
     "__main__",
 )
 # A datapath reads the program and the executable specification, never the golden arrays it is compared with.
-HW_READS = ("refcodec", "errors", "atomic", "formats", "fixed", "program", "hw")
+HW_READS = ("refcodec", "errors", "files", "formats", "fixed", "program", "hw")
 
 
 def layer(module: str) -> str | None:

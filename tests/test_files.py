@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from refcodec.atomic import SUMS, new_folder, write_bytes, write_files
 from refcodec.errors import FileError
+from refcodec.files import MAX_FILE, SUMS, new_folder, read_bytes, write_bytes, write_files
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -80,6 +80,25 @@ def test_write_bytes_refuses_places_that_cannot_be(tmp_path: Path, name: str) ->
     assert tree(tmp_path) == {"file": b"old"}
 
 
+def test_read_bytes_reads_whole_files(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    assert read_bytes(tmp_path / "file") == read_bytes(str(tmp_path / "file")) == b"content"
+
+
+def test_read_bytes_refuses_huge_files_before_reading_them(tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE + 1)
+    with pytest.raises(FileError, match=r"^RC-FILE-READ: .*huge is larger than \d+ bytes$"):
+        read_bytes(path)
+
+
+@pytest.mark.parametrize("name", ["none", "."])
+def test_read_bytes_refuses_what_is_no_file(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"^RC-FILE-READ: cannot read "):
+        read_bytes(tmp_path / name)
+
+
 # --- folders
 
 
@@ -138,6 +157,16 @@ def test_new_folder_replaces_what_an_earlier_run_wrote(tmp_path: Path) -> None:
     assert sorted(tree(tmp_path)) == ["folder", f"folder/{SUMS}", "folder/new"]
     write(target, newer="3")
     assert (target / "newer").read_text() == "3"
+
+
+def test_new_folder_leaves_no_parents_after_an_error(tmp_path: Path) -> None:
+    def fail() -> None:
+        with new_folder(tmp_path / "a" / "b" / "c"):
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    assert tree(tmp_path) == {}
 
 
 def test_new_folder_replaces_an_empty_folder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writing files and folders whole or not at all, and never over what someone else put there."""
+"""Files and folders, read within limits, written whole or not at all, never over what someone else put there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from pathlib import Path
 from refcodec.errors import FileError
 
 SUMS = "SHA256SUMS"
+MAX_FILE = 1 << 30  # bytes of any file that is read whole
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """A whole file of at most MAX_FILE bytes, whatever kind of file it is.  Raises FileError RC-FILE-READ."""
+    try:
+        with open(path, "rb") as file:
+            declared = os.fstat(file.fileno()).st_size  # zero for what is no regular file
+            content = file.read(MAX_FILE + 1) if declared <= MAX_FILE else b""
+    except OSError as error:
+        raise FileError("RC-FILE-READ", f"cannot read {path}: {error.strerror}") from error
+    if max(declared, len(content)) > MAX_FILE:
+        raise FileError("RC-FILE-READ", f"{path} is larger than {MAX_FILE} bytes")
+    return content
 
 
 def _partial(target: Path) -> Path:
@@ -80,6 +94,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     partial = _partial(target)
     if reason := _foreign(target):
         raise FileError("RC-FILE-WRITE", f"{path} was not written by this command: {reason}")
+    missing = [folder for folder in partial.parents if not folder.exists()]
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -91,3 +106,6 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         raise FileError("RC-FILE-WRITE", f"cannot write {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        for folder in missing:
+            with suppress(OSError):  # the target stands in it
+                folder.rmdir()
