@@ -18,7 +18,15 @@ from tiny_hyperprior import tiny_model as build_tiny_model
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.errors import FileError, ModelError
 from refcodec.formats import IntFormat
-from refcodec.program.model_file import Model, canonical_json, load_model, model_from_bytes, model_to_bytes, save_model
+from refcodec.program.model_file import (
+    Model,
+    canonical_json,
+    load_model,
+    model_from_bytes,
+    model_to_bytes,
+    narrowest,
+    save_model,
+)
 from refcodec.program.operations import Convolution, Tensor
 from refcodec.program.program import Program
 
@@ -223,13 +231,13 @@ def test_identity_changes_with_formats_and_geometry() -> None:
     ],
 )
 def test_narrowest_holds_the_values_and_no_more(lo: int, hi: int, dtype: str) -> None:
-    narrow = model_file.narrowest(np.array([lo, hi], np.int64))
+    narrow = narrowest(np.array([lo, hi], np.int64))
     assert narrow.dtype == dtype
     assert narrow.tolist() == [lo, hi]
 
 
 def test_narrowest_of_nothing_is_int8() -> None:
-    assert model_file.narrowest(np.zeros((0, 3), np.int64)).dtype == np.int8
+    assert narrowest(np.zeros((0, 3), np.int64)).dtype == np.int8
 
 
 def test_canonical_json_is_sorted_compact_utf8() -> None:
