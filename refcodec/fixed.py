@@ -1,4 +1,4 @@
-"""The executable specification: every clause of SPEC.md that computes, in plain Python integers.
+"""The executable specification: the arithmetic of SPEC.md in plain Python integers.
 
 SPEC.md quotes these functions word for word and a test compares the two. They are total on the domain that
 their clause declares, they check nothing, and they are slow: `refcodec.layers` holds the same arithmetic on

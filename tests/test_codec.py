@@ -151,6 +151,14 @@ print(digest.hexdigest())
 """
 
 
+def digest_of(picture: np.ndarray, taps: dict[str, np.ndarray]) -> str:
+    """What UNCOMPILED prints."""
+    digest = hashlib.sha256()
+    for values in (picture, *(taps[name] for name in sorted(taps))):
+        digest.update(values.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(8, 8), (16, 16)])
 def test_decode_does_not_depend_on_the_compiler(
     weight_bits: int, activation_bits: int, tmp_path: Path, run_uncompiled: Callable[..., str]
@@ -161,13 +169,8 @@ def test_decode_does_not_depend_on_the_compiler(
     stream = random_stream(codec, (17, 33), 3)
     save_model(tmp_path / "tiny.rcm", model)
     (tmp_path / "tiny.rcb").write_bytes(stream)
-    picture, taps = decode_with_taps(stream, codec)
-    digest = hashlib.sha256()
-    for values in (picture, *(taps[name] for name in sorted(taps))):
-        digest.update(values.astype("<i8").tobytes())
-    assert (
-        run_uncompiled(UNCOMPILED, str(tmp_path / "tiny.rcm"), str(tmp_path / "tiny.rcb")).strip() == digest.hexdigest()
-    )
+    printed = run_uncompiled(UNCOMPILED, str(tmp_path / "tiny.rcm"), str(tmp_path / "tiny.rcb")).strip()
+    assert printed == digest_of(*decode_with_taps(stream, codec))
 
 
 def test_shipped_model_decodes_like_the_naive_decoder(rng: np.random.Generator) -> None:
@@ -180,6 +183,25 @@ def test_shipped_model_decodes_like_the_naive_decoder(rng: np.random.Generator) 
     picture, taps = decode_with_taps(stream, codec)
     rows, wanted = naive_decoder.decode(stream, path.read_bytes())
     assert_same((picture, taps), (np.array(rows), {name: np.array(values) for name, values in wanted.items()}))
+
+
+STREAMS = Path(__file__).parents[1] / "vectors" / "streams" / "scale_hyperprior"
+
+
+@pytest.mark.parametrize("name", ["64x64", "33x17", "grey-20x70", "1x1", "extreme-symbols"])
+def test_committed_stream_decodes_like_the_naive_decoder(name: str) -> None:
+    """Blocks of a photograph in the shipped model."""
+    path = shipped_path(DEFAULT_MODEL, ".rcm")
+    stream = (STREAMS / name / "in.stream.le").read_bytes()
+    rows, wanted = naive_decoder.decode(stream, path.read_bytes())
+    found = decode_with_taps(stream, ScaleHyperprior.from_model(load_model(path)))
+    assert_same(found, (np.array(rows), {tensor: np.array(values) for tensor, values in wanted.items()}))
+
+
+def test_block_of_a_photograph_does_not_depend_on_the_compiler(run_uncompiled: Callable[..., str]) -> None:
+    path, stream = shipped_path(DEFAULT_MODEL, ".rcm"), STREAMS / "64x64" / "in.stream.le"
+    picture, taps = decode_with_taps(stream.read_bytes(), ScaleHyperprior.from_model(load_model(path)))
+    assert run_uncompiled(UNCOMPILED, str(path), str(stream)).strip() == digest_of(picture, taps)
 
 
 # --- the stream that is made
