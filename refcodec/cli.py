@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from refcodec import __version__
@@ -70,6 +71,8 @@ def _quantize(args: argparse.Namespace) -> int:
     from refcodec.quantize.photographs import find_photographs, load_photographs
     from refcodec.quantize.recipe import check_widths, load_recipe, recipe_text
 
+    if args.save_recipe and Path(args.save_recipe) == Path(args.output):
+        raise RangeError("-o and --save-recipe name the same file", "RC-USAGE")
     for name in ("weights", "activations", "observer", "pictures"):
         if args.recipe and getattr(args, name) is not None:
             raise RangeError(f"--{name} is already decided by --recipe", "RC-USAGE")

@@ -508,6 +508,11 @@ def test_quantize_refuses_what_the_recipe_decides(
     refused("RC-USAGE", "quantize", "--recipe", recipe_name("w8a8"), *option, "-o", work / "m.rcm")
 
 
+def test_quantize_refuses_to_write_model_and_recipe_into_one_file(work: Path, refused: Callable[..., str]) -> None:
+    target = ("-o", work / "m.rcm", "--save-recipe", work / "." / "m.rcm")
+    refused("RC-USAGE", "quantize", "--recipe", recipe_name("w8a8"), *target)
+
+
 def test_quantize_refuses_to_choose_without_photographs(work: Path, refused: Callable[..., str]) -> None:
     refused("RC-USAGE", "quantize", "-o", work / "m.rcm")
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hw_layers import LAYER, Case, small_layer
+from hw_random_layers import LAYER, Case, small_layer
 
 from hw.convert import convert_layer, module_name
 from hw.simulate import simulate_layer
@@ -25,8 +25,8 @@ RAW = Case(output=None, activation=IntFormat(10, True), weight=IntFormat(7, True
 LANGUAGES = ("verilog", "vhdl")
 SCRIPT = f"""
 import sys
-from hw_layers import LAYER, small_layer
-from hw_layers import Case
+from hw_random_layers import LAYER, small_layer
+from hw_random_layers import Case
 from hw.convert import convert_layer
 program, x = small_layer({CASE!r})
 for language in {LANGUAGES!r}:

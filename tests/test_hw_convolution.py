@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hw_layers import LAYER, Case, small_layer
+from hw_random_layers import LAYER, Case, small_layer
 
 from hw.convert import convert_layer
 from hw.cosim import cosim, missing_tools

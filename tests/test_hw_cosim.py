@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hw_layers import LAYER, Case, small_layer
+from hw_random_layers import LAYER, Case, small_layer
 
 from hw import cosim as cosim_module
 from hw.convert import convert_layer

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hw_layers import LAYER, Case, small_layer
+from hw_random_layers import LAYER, Case, small_layer
 
 from hw.convert import convert_layer
 from hw.parameters import EngineParameters, address_bits, layer_operations
