@@ -36,8 +36,6 @@ CODES: dict[str, str] = {
     "RC-VECTOR-SUITE": "the vector suite is malformed",
     "RC-VECTOR-HASH": "a vector file does not match its recorded SHA-256",
     "RC-HW-CONFIG": "the datapath cannot be built for this configuration",
-    "RC-TOOL-MISSING": "an external tool is not installed",
-    "RC-TOOL-FAILED": "an external tool failed",
     "RC-USAGE": "the command line is wrong",
 }
 
@@ -96,7 +94,3 @@ class VectorError(RefcodecError):
 
 class HardwareError(RefcodecError):
     """A datapath configuration is impossible (SPEC HW-1)."""
-
-
-class ToolError(RefcodecError):
-    """An external tool is missing or failed."""

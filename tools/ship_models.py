@@ -14,8 +14,11 @@ import hashlib
 import re
 from pathlib import Path
 
+from safetensors.numpy import save
+
 from refcodec.codecs.picture import read_picture
 from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
+from refcodec.models.densities import GAUSSIAN_FILE, build_gaussian_tables
 from refcodec.models.encoder import encode_picture
 from refcodec.models.shipped import (
     DEFAULT_FLOAT,
@@ -58,6 +61,14 @@ def report(path: Path) -> None:
     print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.stat().st_size:>8}  {path.name}")
 
 
+def ship_gaussian_tables() -> None:
+    """Write the 64-row table; its SHA-256 is pinned where it is loaded."""
+    tables = build_gaussian_tables()
+    target = TARGET.parent / GAUSSIAN_FILE
+    target.write_bytes(save({name: getattr(tables, name) for name in ("offsets", "starts", "values")}))
+    report(target)
+
+
 def quantise(photographs: Path) -> None:
     """Write the recipe of every precision, and the default integer model."""
     trained = load_trained(shipped_path(DEFAULT_FLOAT))
@@ -81,6 +92,7 @@ def main() -> None:
     parser.add_argument("picture", type=Path, help="photograph to ship as a stream")
     args = parser.parse_args()
     TARGET.mkdir(exist_ok=True)
+    ship_gaussian_tables()
     for name in NAMES:
         ship(args.models / f"{name}.safetensors", TARGET / f"{name}.safetensors")
         report(TARGET / f"{name}.safetensors")

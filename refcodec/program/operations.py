@@ -38,10 +38,19 @@ class Operation(Protocol):
     """What every operation offers to the consumers of a program (SPEC PROG-1)."""
 
     kind: ClassVar[str]
-    constants: ClassVar[dict[str, str]]  # array field -> dtype in which a model file stores it
-    name: str
-    source: str
-    target: str
+    constants: ClassVar[dict[str, str]]  # array field -> dtype in which a program holds it
+
+    @property
+    def name(self) -> str:
+        """Name of the layer."""
+
+    @property
+    def source(self) -> str:
+        """Name of the tensor it reads."""
+
+    @property
+    def target(self) -> str:
+        """Name of the tensor it defines."""
 
     def check(self, source: Tensor, target: Tensor) -> None:
         """Raise RefcodecError unless constants, source and target agree."""
@@ -372,7 +381,7 @@ class ScaleIndex:
 
 
 AnyOperation = Convolution | TransposedConvolution | Requantise | Clip | LatentMean | ScaleIndex
-KINDS: dict[str, type] = {
+KINDS: dict[str, type[Operation]] = {
     op.kind: op for op in (Convolution, TransposedConvolution, Requantise, Clip, LatentMean, ScaleIndex)
 }
 
