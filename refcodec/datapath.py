@@ -10,7 +10,7 @@ import numpy as np
 from hw.convert import convert_layer
 from hw.cosim import CosimResult, cosim
 from hw.simulate import SimulationResult, simulate_layer
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, decode_latents
 from refcodec.describe import table
 from refcodec.errors import HardwareError
 from refcodec.files import read_bytes
@@ -26,10 +26,9 @@ Lanes = tuple[int, int]
 
 def photograph_latents() -> tuple[np.ndarray, np.ndarray]:
     """The symbols y and z of the shipped photograph; they do not depend on the precision of the decoder."""
-    taps: Taps = {}
     codec = ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm")))
-    decode(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), codec, taps.__setitem__)
-    return taps["y"], taps["z"]
+    y, z, _ = decode_latents(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), codec)
+    return y, z
 
 
 def run_programs(codec: ScaleHyperprior, y: np.ndarray, z: np.ndarray) -> Taps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,13 +19,14 @@ from hw.cosim import cosim
 from hw.parameters import EngineParameters
 from hw.simulate import simulate_layer
 from refcodec import __version__
-from refcodec.codecs.picture import read_picture, write_picture
+from refcodec.codecs.picture import in_colour, read_picture, write_picture
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
 from refcodec.codecs.stream import parse
 from refcodec.datapath import Taps, layer_input, layers, small_input
 from refcodec.describe import describe_stream, stream_text, table
 from refcodec.errors import HardwareError
 from refcodec.files import new_folder
+from refcodec.metrics import psnr
 from refcodec.models.encoder import encode_picture
 from refcodec.models.shipped import DEFAULT_STREAM, resolve, shipped_path
 from refcodec.program.model_file import load_model
@@ -87,14 +88,13 @@ def overview(picture: np.ndarray, taps: Taps) -> np.ndarray:
 
     Returns (H, W', 3) uint8.
     """
-    colour = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
-    height, width = colour.shape[:2]
-    panels = [colour]
+    height, width = picture.shape[:2]
+    panels = [in_colour(picture)]
     for name in ("indexes", "y"):
         plane = np.abs(taps[name].astype(np.int64)).sum(axis=0)
         scaled = 255 * plane // max(1, int(plane.max()))
         large = np.kron(scaled, np.ones((16, 16), np.int64))[:height, :width].astype(np.uint8)
-        panels.append(np.repeat(large[:, :, None], 3, axis=2))
+        panels.append(in_colour(large))
     return np.concatenate(panels, axis=1)
 
 
@@ -188,15 +188,11 @@ def _report(
         "version": __version__,
         "passed": not failed and vectors["passed"],
         "stream": describe_stream(parse(content)),
-        "checks": [
-            {name: getattr(check, name) for name in ("layer", "column", "status", "values", "cycles", "reason")}
-            for check in checks
-        ],
+        "checks": [asdict(check) for check in checks],
         "vectors": vectors,
     }
     if original is not None:
-        error = np.mean((original.astype(np.float64) - picture) ** 2)
-        report["psnr_db"] = round(float(10 * np.log10(255**2 / max(error, 1e-12))), 3)
+        report["psnr_db"] = round(psnr(original, picture), 3)
     return report
 
 

@@ -249,6 +249,15 @@ def test_save_parameters_reports_unwritable_places(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
+@pytest.mark.parametrize("name", ["file/below", "", "."])
+def test_save_parameters_reports_places_that_cannot_be(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(FileError, match="RC-FILE-WRITE"):
+        save_parameters(name, {"a": np.zeros(3, np.float32)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_save_parameters_wants_text_metadata(tmp_path):
     with pytest.raises(ModelError, match="RC-MODEL-SCHEMA"):
         save_parameters(tmp_path / "a", ARRAYS, {"n": 3})

@@ -60,15 +60,6 @@ def test_quality_of_wide_precisions_is_that_of_the_float_twin(precision: str, co
 # --- the measurement itself, on a made-up picture
 
 
-def test_psnr_is_that_of_its_definition() -> None:
-    black = np.zeros((2, 2, 3), np.uint8)
-    assert quality.psnr(black, black + 255) == 0.0
-    one = black.copy()
-    one[0, 0, 0] = 12
-    assert quality.psnr(black, one) == pytest.approx(10 * np.log10(255**2 / (144 / 12)))
-    assert quality.psnr(one, black) == quality.psnr(black, one)
-
-
 def test_cost_measures_against_the_reference() -> None:
     trained = load_trained(shipped_path(DEFAULT_FLOAT))
     y, x = np.mgrid[:64, :64]

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from refcodec.codecs.picture import read_picture
+from refcodec.codecs.picture import geometry_of_shape, read_picture
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, crop, decode, encode
 from refcodec.codecs.stream import parse
 from refcodec.describe import table
 from refcodec.entropy.rans import encode as rans_encode
-from refcodec.models.encoder import float_planes, geometry_of_shape, symbols
+from refcodec.metrics import psnr
+from refcodec.models.encoder import float_planes, symbols
 from refcodec.models.shipped import DEFAULT_FLOAT, RECIPES, recipe_name, shipped_path
 from refcodec.models.trained import Trained, load_trained, scale_table
 from refcodec.quantize.integerise import integerise
@@ -48,11 +49,6 @@ class Reference:
     z: np.ndarray
     psnr: float
     size: int
-
-
-def psnr(picture: np.ndarray, decoded: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape."""
-    return float(-10 * np.log10(np.mean((picture.astype(np.float64) - decoded) ** 2) / 255**2))
 
 
 def reference(trained: Trained, picture: np.ndarray) -> Reference:

@@ -68,12 +68,16 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def in_colour(picture: np.ndarray) -> np.ndarray:
+    """A picture with three channels, (H, W, 3); grey becomes three equal ones (SPEC PIC-4)."""
+    return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+
+
 def padded_planes(picture: np.ndarray, multiple: int) -> np.ndarray:
     """Repeat the last row and column up to the next multiple; grey becomes three equal planes (SPEC PIC-4).
 
     picture  (H, W, 3) or (H, W) uint8.  Returns (3, H', W') uint8.
     """
-    colour = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
-    height, width = colour.shape[:2]
-    wide = np.pad(colour, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+    height, width = picture.shape[:2]
+    wide = np.pad(in_colour(picture), ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
     return np.ascontiguousarray(wide.transpose(2, 0, 1))

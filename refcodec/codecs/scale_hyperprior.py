@@ -1,4 +1,4 @@
-"""Scale-hyperprior image codec: stream in, picture out (SPEC HYP-1 to HYP-6, PIC-1 to PIC-3).
+"""Scale-hyperprior image codec: stream in, picture out (SPEC HYP-1 to HYP-5, PIC-1 to PIC-3).
 
 z symbols --h_s--> scale indexes --rANS--> y symbols --g_s--> picture --crop--> result
 """
@@ -99,11 +99,12 @@ def _tables(model: Model, name: str) -> FrequencyTables:
     return FrequencyTables(*found)
 
 
-def decode(content: bytes, codec: ScaleHyperprior, tap: Tap | None = None) -> np.ndarray:
-    """Decode a stream into a picture (SPEC HYP-2).
+def decode_latents(
+    content: bytes, codec: ScaleHyperprior, tap: Tap | None = None
+) -> tuple[np.ndarray, np.ndarray, Geometry]:
+    """Decode the symbols of a stream, y (M, 4h, 4w) and z (N, h, w) int16, and its geometry (SPEC HYP-2).
 
-    content  a whole `.rcb` stream;  tap  called with the name and values of every tensor on the way.
-    Returns (H, W, 3) or (H, W) uint8.  Raises StreamError.
+    content  a whole `.rcb` stream;  tap  called with the name and values of every tensor of h_s.  Raises StreamError.
     """
     stream = parse(content)
     if stream.identity != codec.identity:
@@ -112,11 +113,20 @@ def decode(content: bytes, codec: ScaleHyperprior, tap: Tap | None = None) -> np
             f"the stream was made for model {stream.identity[:16]}, this is {codec.identity[:16]}",
             16,
         )
-    z_size, y_size = codec.latent_sizes(stream.geometry)
+    z_size, _ = codec.latent_sizes(stream.geometry)
     z = rans_decode(stream.payloads[0], _z_indexes(codec, z_size), codec.z_tables, stream.offsets[0])
     indexes = codec.h_s.run(z, tap)
-    y = rans_decode(stream.payloads[1], indexes, codec.y_tables, stream.offsets[1])
-    return crop(codec.g_s.run(y.reshape(-1, *y_size), tap), stream.geometry)
+    return rans_decode(stream.payloads[1], indexes, codec.y_tables, stream.offsets[1]), z, stream.geometry
+
+
+def decode(content: bytes, codec: ScaleHyperprior, tap: Tap | None = None) -> np.ndarray:
+    """Decode a stream into a picture (SPEC HYP-2).
+
+    content  a whole `.rcb` stream;  tap  called with the name and values of every tensor on the way.
+    Returns (H, W, 3) or (H, W) uint8.  Raises StreamError.
+    """
+    y, _, geometry = decode_latents(content, codec, tap)
+    return crop(codec.g_s.run(y, tap), geometry)
 
 
 def encode(y: np.ndarray, z: np.ndarray, geometry: Geometry, codec: ScaleHyperprior) -> bytes:

@@ -1,4 +1,4 @@
-"""The stream container `.rcb` (SPEC STREAM-1 to STREAM-5)."""
+"""The stream container `.rcb` (SPEC STREAM-1 to STREAM-3)."""
 
 from __future__ import annotations
 

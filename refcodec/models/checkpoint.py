@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from refcodec.errors import FileError, ModelError
+from refcodec.errors import ModelError
+from refcodec.files import write_bytes
 from refcodec.models.torch_archive import ZIP_ERRORS, ZIP_START, open_zip, read_archive, read_start
 
 # Older CompressAI held the factorised density as separate attributes; now they are parameter lists.
@@ -159,14 +159,6 @@ def save_parameters(path: Path | str, parameters: Mapping[str, np.ndarray], meta
     parameters  arrays by name, of any dtype safetensors has;  metadata  texts by name.
     Raises FileError RC-FILE-WRITE, ModelError RC-MODEL-SCHEMA for metadata that are not text.
     """
-    path = Path(path)
     if not all(isinstance(text, str) for item in metadata.items() for text in item):
         raise ModelError("RC-MODEL-SCHEMA", "metadata names and values must be text")
-    content = _safetensors_bytes(parameters, metadata)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise FileError("RC-FILE-WRITE", f"{path}: {error.strerror}") from error
+    write_bytes(path, _safetensors_bytes(parameters, metadata))

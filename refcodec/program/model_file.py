@@ -1,4 +1,4 @@
-"""The model file `.rcm`: a safetensors container of integers and one canonical JSON text (SPEC MODEL-1 to MODEL-5)."""
+"""The model file `.rcm`: a safetensors container of integers and one canonical JSON text (SPEC MODEL-1 to MODEL-4)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from refcodec.program.operations import KINDS, AnyOperation, Tensor
 from refcodec.program.program import Program
 
 SCHEMA = "refcodec-model/1"
+TABLES = "tables/"
 ENCODER = "encoder/"  # float tensors under this prefix serve the encoder only and are outside the identity
 Arrays = Mapping[str, np.ndarray]
 
@@ -100,7 +101,7 @@ def _describe_operation(op: AnyOperation) -> dict[str, Any]:
 
 
 def _decoder_tensors(model: Model) -> dict[str, np.ndarray]:
-    found = {f"tables/{name}": narrowest(array) for name, array in model.tables.items()}
+    found = {f"{TABLES}{name}": narrowest(array) for name, array in model.tables.items()}
     for program_name, program in model.programs.items():
         for op in program.operations:
             for name in op.constants:
@@ -179,7 +180,7 @@ def _parse(document: Any, tensors: dict[str, np.ndarray]) -> Model:
         raise ModelError("RC-MODEL-SCHEMA", "provenance must be text")
     remaining = dict(tensors)
     programs = {name: _parse_program(name, program, remaining) for name, program in described.items()}
-    tables = {name[7:]: remaining.pop(name) for name in sorted(remaining) if name.startswith("tables/")}
+    tables = {name[len(TABLES) :]: remaining.pop(name) for name in sorted(remaining) if name.startswith(TABLES)}
     encoder = {name[len(ENCODER) :]: remaining.pop(name) for name in sorted(remaining) if name.startswith(ENCODER)}
     if remaining:
         raise ModelError("RC-MODEL-TENSOR", f"surplus tensor {min(remaining)}")

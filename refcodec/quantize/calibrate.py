@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refcodec.errors import ModelError, RangeError
+from refcodec.errors import RangeError
 from refcodec.formats import IntFormat
 from refcodec.models.encoder import symbols
 from refcodec.models.scale_hyperprior import FloatScaleHyperprior
-from refcodec.quantize.layers import G_S, H_S, LATENTS, Layer, integer_weights
+from refcodec.quantize.layers import G_S, H_S, LATENTS, Layer, check_backbone, integer_weights
 from refcodec.quantize.observers import observer, power_of_two_step
 from refcodec.quantize.recipe import Recipe, check_widths
 
@@ -69,8 +69,7 @@ def choose(
 
     method  "mse" or "minmax".  Raises RangeError, ModelError RC-MODEL-FAMILY for a backbone without rectifiers.
     """
-    if twin.architecture.backbone != "relu":
-        raise ModelError("RC-MODEL-FAMILY", f"backbone {twin.architecture.backbone} cannot be quantised, only relu can")
+    check_backbone(twin.architecture)
     check_widths(weight_bits, activation_bits)
     steps = {layer.name: _weight_steps(twin, layer, weight_bits, method) for layer in (*H_S, *G_S)}
     activations = {

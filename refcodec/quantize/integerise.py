@@ -24,7 +24,7 @@ from refcodec.program.operations import (
     TransposedConvolution,
 )
 from refcodec.program.program import Program
-from refcodec.quantize.layers import G_S, H_S, Layer, integer_weights, round_half_up
+from refcodec.quantize.layers import G_S, H_S, Layer, check_backbone, integer_weights, round_half_up
 from refcodec.quantize.recipe import Recipe
 
 MEAN_FRACTION = 8
@@ -145,8 +145,7 @@ def integerise(trained: Trained, recipe: Recipe) -> Model:
     Raises ModelError RC-MODEL-FAMILY for another backbone, RC-MODEL-SCHEMA for a recipe of another network.
     """
     twin = trained.twin
-    if twin.architecture.backbone != "relu":
-        raise ModelError("RC-MODEL-FAMILY", f"backbone {twin.architecture.backbone} cannot be quantised, only relu can")
+    check_backbone(twin.architecture)
     tables = {
         f"{name}/{part}": getattr(rows, part)
         for name, rows in (("z", trained.z_tables), ("y", trained.y_tables))

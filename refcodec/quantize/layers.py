@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refcodec.errors import ModelError
 from refcodec.formats import IntFormat
+from refcodec.models.architecture import Architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,12 @@ G_S = (
     Layer("g_s.6", "g_s.5", "x_hat", True, 2),
 )
 LATENTS = {"z_hat": -8, "y_hat": 0}  # latent tensors and the smallest power of two of their steps
+
+
+def check_backbone(architecture: Architecture) -> None:
+    """Raise ModelError RC-MODEL-FAMILY unless the layers above are those of the architecture."""
+    if architecture.backbone != "relu":
+        raise ModelError("RC-MODEL-FAMILY", f"backbone {architecture.backbone} cannot be quantised, only relu can")
 
 
 def round_half_up(values: np.ndarray) -> np.ndarray:

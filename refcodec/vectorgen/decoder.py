@@ -12,7 +12,7 @@ from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, encode
 from refcodec.codecs.stream import HEADER_SIZE, Geometry, pack, parse
 from refcodec.formats import IntFormat
 from refcodec.layers.latent_mean import SYMBOL_FORMAT
-from refcodec.program.operations import Convolution, Requantise, ScaleIndex, TransposedConvolution
+from refcodec.program.operations import AnyOperation, Convolution, Requantise, ScaleIndex, TransposedConvolution
 from refcodec.program.program import Program
 from refcodec.vectorgen.case import Case, Values
 from refcodec.vectorgen.evaluate import Engine, evaluate
@@ -33,7 +33,7 @@ def layer_cases(codec: ScaleHyperprior, taps: Taps) -> Iterator[Case]:
                 yield _layer_case(program, op, program.operations[position + 1], taps)
 
 
-def _layer_case(program: Program, op: Convolution | TransposedConvolution, after: object, taps: Taps) -> Case:
+def _layer_case(program: Program, op: Convolution | TransposedConvolution, after: AnyOperation, taps: Taps) -> Case:
     source, accumulator = program.tensor(op.source), program.tensor(op.target)
     centre = [(n - TILE) // 2 for n in taps[op.source].shape[1:]]
     tile = taps[op.source][:, centre[0] : centre[0] + TILE, centre[1] : centre[1] + TILE]
@@ -57,7 +57,7 @@ def _layer_case(program: Program, op: Convolution | TransposedConvolution, after
         inputs["shift"] = Values(after.shift.astype(np.int64), IntFormat(7, True))
     elif isinstance(after, ScaleIndex):
         inputs["thresholds"] = Values(after.thresholds, IntFormat(48, True))
-    target = program.tensor(after.target)  # type: ignore[attr-defined]
+    target = program.tensor(after.target)
     parameters["target"] = str(target.format)
     results = evaluate(Engine(True, {}), op.kind, parameters, {name: v.array for name, v in inputs.items()})
     return Case(

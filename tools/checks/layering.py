@@ -21,6 +21,7 @@ LAYERS = (
     "models",
     "quantize",
     "describe",
+    "metrics",
     "vectorgen",
     "hw",
     "datapath",
