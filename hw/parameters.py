@@ -48,7 +48,7 @@ def layer_operations(program: Program, layer: str) -> tuple[Convolution | Transp
     if not isinstance(operation, Convolution | TransposedConvolution):
         raise HardwareError("RC-HW-CONFIG", f"{layer} is a {operation.kind}; the engine runs convolutions")
     for follower in program.operations:
-        if follower.source == operation.target and isinstance(follower, Requantise):
+        if isinstance(follower, Requantise) and follower.source == operation.target:
             return operation, follower
     return operation, None
 

@@ -31,8 +31,8 @@ def describe_program(program: Program) -> list[dict[str, Any]]:
         {
             "operation": op.name,
             "kind": op.kind,
-            "reads": op.source,
-            "input_format": str(program.tensor(op.source).format),
+            "reads": " ".join(op.reads),
+            "input_format": " ".join(str(program.tensor(name).format) for name in op.reads),
             "output_format": str(program.tensor(op.target).format),
             "channels": program.tensor(op.target).channels,
             "constants": sum(getattr(op, name).size for name in op.constants),

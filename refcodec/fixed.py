@@ -44,6 +44,66 @@ def requantise(accumulator: int, multiplier: int, shift: int, lo: int, hi: int) 
     return clip(rounding_shift(accumulator * multiplier, shift), lo, hi)
 
 
+def leaky_requantise(accumulator: int, multiplier: int, negative_multiplier: int, shift: int, lo: int, hi: int) -> int:
+    """Requantise with a multiplier of its own for negative accumulators (SPEC LEAKY-1).
+
+    Domain of both multipliers as for `requantise`.
+    """
+    return requantise(accumulator, negative_multiplier if accumulator < 0 else multiplier, shift, lo, hi)
+
+
+def rounding_division(numerator: int, denominator: int) -> int:
+    """Divide and round once, halves towards +infinity (SPEC DIV-1).
+
+    denominator  1 or more.
+    """
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def restoring_division(numerator: int, denominator: int, bits: int) -> int:
+    """Floor of a quotient, one bit in each step, as hardware finds it (SPEC DIV-3).
+
+    numerator  0 .. 2**bits - 1;  denominator  1 or more.
+    """
+    quotient = 0
+    remainder = 0
+    for bit in range(bits - 1, -1, -1):
+        remainder = 2 * remainder + ((numerator >> bit) & 1)
+        quotient = 2 * quotient
+        if remainder >= denominator:
+            remainder = remainder - denominator
+            quotient = quotient + 1
+    return quotient
+
+
+def isqrt(value: int) -> int:
+    """Floor of the square root, one bit in each step (SPEC ISQRT-1).
+
+    value  0 .. 2**62 - 1.
+    """
+    root = 0
+    for bit in range(30, -1, -1):
+        candidate = root + (1 << bit)
+        if candidate * candidate <= value:
+            root = candidate
+    return root
+
+
+def table_lookup(value: int, lo: int, table: Sequence[int]) -> int:
+    """The entry of a value in a table that begins with the one of lo (SPEC TAB-1)."""
+    return table[value - lo]
+
+
+def interpolated_lookup(value: int, lo: int, spacing: int, nodes: Sequence[int]) -> int:
+    """A point of the line between two nodes that stand 2**spacing apart (SPEC TAB-2).
+
+    value  lo .. lo + (len(nodes) - 1) * 2**spacing - 1;  spacing  1 or more.
+    """
+    index = (value - lo) >> spacing
+    part = (value - lo) % (1 << spacing)
+    return nodes[index] + rounding_shift((nodes[index + 1] - nodes[index]) * part, spacing)
+
+
 def latent_mean(symbol: int, mean: int, fraction: int) -> int:
     """Add a fixed-point mean to a decoded symbol (SPEC MEAN-1).
 
@@ -144,6 +204,41 @@ def transposed_convolution(
     return out
 
 
+def linear(x: Sequence[int], weight: Plane, bias: Sequence[int]) -> list[int]:
+    """Multiply a vector by a matrix (SPEC LIN-1).
+
+    x  [C];  weight  [O][C];  bias  [O].  Returns accumulators [O].
+    """
+    out = []
+    for o in range(len(weight)):
+        acc = bias[o]
+        for c in range(len(x)):
+            acc = acc + x[c] * weight[o][c]
+        out.append(acc)
+    return out
+
+
+def depthwise_convolution(x: Volume, weight: Volume, bias: Sequence[int], stride: int, padding: int) -> Volume:
+    """Correlate each channel with a kernel of its own, zeros outside the input (SPEC DW-1).
+
+    x  [C][H][W];  weight  [C][K][K];  bias  [C].  Returns accumulators [C][H'][W'].
+    """
+    out = []
+    for c in range(len(x)):
+        out.append(convolution([x[c]], [[weight[c]]], [bias[c]], stride, padding)[0])
+    return out
+
+
+def causal_tap(kernel: int, ky: int, kx: int) -> bool:
+    """Whether a tap lies before the centre in raster order (SPEC MASK-1)."""
+    return ky < kernel // 2 or (ky == kernel // 2 and kx < kernel // 2)
+
+
+def checkerboard_tap(ky: int, kx: int) -> bool:
+    """Whether a tap lies on the other colour of the board than the centre (SPEC MASK-2)."""
+    return (ky + kx) % 2 == 1
+
+
 def accumulator_bound(weight: Volume, bias: int, magnitude: int) -> int:
     """Largest absolute value that the accumulator, or any partial sum of it, can take (SPEC ACC-1).
 
@@ -155,6 +250,266 @@ def accumulator_bound(weight: Volume, bias: int, magnitude: int) -> int:
             for w in row:
                 bound = bound + (w if w >= 0 else -w) * magnitude
     return bound
+
+
+def gdn_norm(x: Sequence[int], gamma: Sequence[int], beta: int, squared: bool) -> int:
+    """Weighted sum of the magnitudes, or of the squares, of all channels of one sample (SPEC GDN-1).
+
+    x  [C];  gamma  [C], 0 or more, of one output channel;  beta  1 or more.
+    """
+    norm = beta
+    for c in range(len(x)):
+        norm = norm + gamma[c] * (x[c] * x[c] if squared else abs(x[c]))
+    return norm
+
+
+def gdn_divisor(norm: int, squared: bool, shift: int) -> int:
+    """What a sample is divided or multiplied by: the norm, or the square root of its squares (SPEC GDN-2)."""
+    return isqrt(norm << shift) if squared else rounding_shift(norm, shift)
+
+
+def gdn(value: int, divisor: int, scale: int, offset: int, fraction: int, lo: int, hi: int) -> int:
+    """Divide a sample by its divisor, scale, add an offset, round once, saturate (SPEC GDN-3).
+
+    scale, offset  in units of 2**-fraction.
+    """
+    return clip(rounding_division(value * scale + offset * divisor, divisor << fraction), lo, hi)
+
+
+def inverse_gdn(value: int, divisor: int, offset: int, multiplier: int, shift: int, lo: int, hi: int) -> int:
+    """Multiply a sample by its divisor, add an offset, requantise (SPEC GDN-4)."""
+    return requantise(value * divisor + offset, multiplier, shift, lo, hi)
+
+
+def layer_norm(
+    x: Sequence[int],
+    scale: Sequence[int],
+    offset: Sequence[int],
+    epsilon: int,
+    root_shift: int,
+    fraction: int,
+    lo: int,
+    hi: int,
+) -> list[int]:
+    """Normalise the channels of one sample by their exact mean and spread (SPEC LN-1).
+
+    x, scale, offset  [C], the last two in units of 2**-fraction;  epsilon  1 or more.
+    """
+    count = len(x)
+    total = sum(x)
+    squares = sum(v * v for v in x)
+    spread = isqrt((count * squares - total * total + epsilon) << root_shift)
+    out = []
+    for c in range(count):
+        numerator = (count * x[c] - total) * scale[c] + offset[c] * spread
+        out.append(clip(rounding_division(numerator, spread << fraction), lo, hi))
+    return out
+
+
+def add(left: int, right: int, multipliers: Sequence[int], shift: int, lo: int, hi: int) -> int:
+    """Add two values of different steps, round once, saturate (SPEC ADD-1).
+
+    multipliers  of left and of right;  shift  0 .. 62.
+    """
+    return clip(rounding_shift(left * multipliers[0] + right * multipliers[1], shift), lo, hi)
+
+
+def concatenate(volumes: Sequence[Volume]) -> Volume:
+    """The channels of all volumes, one after another (SPEC CAT-1)."""
+    return [plane for volume in volumes for plane in volume]
+
+
+def crop(x: Volume, top: int, bottom: int, left: int, right: int) -> Volume:
+    """Leave out rows and columns at the four sides (SPEC CROP-1)."""
+    return [[row[left : len(row) - right] for row in plane[top : len(plane) - bottom]] for plane in x]
+
+
+def pad(x: Volume, top: int, bottom: int, left: int, right: int) -> Volume:
+    """Add rows and columns of zeros at the four sides (SPEC PAD-1)."""
+    out = []
+    for plane in x:
+        width = left + len(plane[0]) + right
+        wide = [[0] * width for _ in range(top)]
+        for row in plane:
+            wide.append([0] * left + list(row) + [0] * right)
+        out.append(wide + [[0] * width for _ in range(bottom)])
+    return out
+
+
+def pixel_shuffle(x: Volume, rows: int, columns: int) -> Volume:
+    """Spread groups of rows * columns channels over blocks of samples (SPEC PS-1)."""
+    out = []
+    for c in range(len(x) // (rows * columns)):
+        plane = []
+        for y in range(len(x[0]) * rows):
+            row = []
+            for i in range(len(x[0][0]) * columns):
+                source = (c * rows + y % rows) * columns + i % columns
+                row.append(x[source][y // rows][i // columns])
+            plane.append(row)
+        out.append(plane)
+    return out
+
+
+def nearest(x: Plane, rows: int, columns: int) -> Plane:
+    """Repeat every sample rows times downwards and columns times to the right (SPEC NEAR-1)."""
+    return [[x[y // rows][i // columns] for i in range(len(x[0]) * columns)] for y in range(len(x) * rows)]
+
+
+def line_taps(offset: int, unit: int, size: int) -> tuple[int, int, int]:
+    """The two samples beside a point of an axis, and the weight of the second out of `unit` (SPEC RES-1).
+
+    offset  the point in units of 1 / unit samples;  size  number of samples, which are repeated at the ends.
+    """
+    first = offset // unit
+    return clip(first, 0, size - 1), clip(first + 1, 0, size - 1), offset % unit
+
+
+def resize(x: Plane, rows: int, columns: int) -> Plane:
+    """Enlarge bilinearly by exact weights and one rounding (SPEC RES-2).
+
+    rows, columns  whole factors.
+    """
+    out = []
+    for y in range(len(x) * rows):
+        y0, y1, down = line_taps(2 * y + 1 - rows, 2 * rows, len(x))
+        row = []
+        for i in range(len(x[0]) * columns):
+            x0, x1, right = line_taps(2 * i + 1 - columns, 2 * columns, len(x[0]))
+            upper = (2 * columns - right) * x[y0][x0] + right * x[y0][x1]
+            lower = (2 * columns - right) * x[y1][x0] + right * x[y1][x1]
+            row.append(rounding_division((2 * rows - down) * upper + down * lower, 4 * rows * columns))
+        out.append(row)
+    return out
+
+
+GAUSSIAN = [17, 124, 590, 1792, 3490, 4358, 3490, 1792, 590, 124, 17]
+
+
+def blur(x: Plane) -> Plane:
+    """Weigh 11 x 11 samples with a Gaussian of deviation 1.5, the border repeated (SPEC BLUR-1)."""
+    out = []
+    for y in range(len(x)):
+        row = []
+        for i in range(len(x[0])):
+            acc = 0
+            for ky in range(11):
+                for kx in range(11):
+                    iy = clip(y + ky - 5, 0, len(x) - 1)
+                    ix = clip(i + kx - 5, 0, len(x[0]) - 1)
+                    acc = acc + GAUSSIAN[ky] * GAUSSIAN[kx] * x[iy][ix]
+            row.append(rounding_shift(acc, 28))
+        out.append(row)
+    return out
+
+
+def halve(x: Plane) -> Plane:
+    """Average blocks of 2 x 2 samples (SPEC BLUR-2)."""
+    out = []
+    for y in range(0, len(x), 2):
+        row = []
+        for i in range(0, len(x[0]), 2):
+            row.append(rounding_shift(x[y][i] + x[y][i + 1] + x[y + 1][i] + x[y + 1][i + 1], 2))
+        out.append(row)
+    return out
+
+
+def scale_space(x: Plane, levels: int) -> list[Plane]:
+    """A plane and its blurred forms, coarser and coarser, all of the same size (SPEC BLUR-3).
+
+    Returns levels + 1 planes.
+    """
+    low = blur(x)
+    slices = [x, low]
+    for level in range(1, levels):
+        low = blur(halve(low))
+        wide = low
+        for _ in range(level):
+            wide = resize(wide, 2, 2)
+        slices.append(wide)
+    return slices
+
+
+def warp_taps(place: int, size: int, fraction: int) -> tuple[int, int, int]:
+    """Limit a place to an axis and split it into two samples and the weight of the second (SPEC WARP-1).
+
+    place  in units of 2**-fraction samples.
+    """
+    return line_taps(clip(place, 0, (size - 1) << fraction), 1 << fraction, size)
+
+
+def warp(slices: Sequence[Plane], flow: Volume, fraction: int) -> Plane:
+    """Read a scale space at a displaced place of each sample, trilinearly, with one rounding (SPEC WARP-2).
+
+    slices  [D][H][W];  flow  [3][H][W]: displacement to the right and downwards in halves of the width and height,
+    and position between the slices from -1 to 1, in units of 2**-fraction.
+    """
+    depth, height, width, unit = len(slices), len(slices[0]), len(slices[0][0]), 2 << fraction
+    out = []
+    for y in range(height):
+        row = []
+        for i in range(width):
+            x0, x1, right = warp_taps((i << fraction + 1) + flow[0][y][i] * width, width, fraction + 1)
+            y0, y1, down = warp_taps((y << fraction + 1) + flow[1][y][i] * height, height, fraction + 1)
+            z0, z1, deep = warp_taps((depth - 1 << fraction) + flow[2][y][i] * depth, depth, fraction + 1)
+            acc = 0
+            for plane, near in ((slices[z0], unit - deep), (slices[z1], deep)):
+                upper = (unit - right) * plane[y0][x0] + right * plane[y0][x1]
+                lower = (unit - right) * plane[y1][x0] + right * plane[y1][x1]
+                acc = acc + near * ((unit - down) * upper + down * lower)
+            row.append(rounding_shift(acc, 3 * (fraction + 1)))
+        out.append(row)
+    return out
+
+
+def sine(phase: int, nodes: Sequence[int], fraction: int) -> int:
+    """The sine of a phase, by a table of a quarter wave and straight lines between its nodes (SPEC PE-1).
+
+    phase  0 .. 2**40 - 1, of which 2**40 are a turn;  nodes  1025, in units of 2**-24;  fraction  0 .. 14.
+    Returns units of 2**-fraction.
+    """
+    half = 1 << 39
+    place = phase % half
+    if place > half >> 1:
+        place = half - place
+    index = place >> 28
+    rise = nodes[min(index + 1, 1024)] - nodes[index]
+    value = (nodes[index] << 28) + rise * (place % (1 << 28))
+    return rounding_shift(value if phase < half else -value, 52 - fraction)
+
+
+def positional_encoding(
+    index: int, increments: Sequence[int], interleaved: bool, nodes: Sequence[int], fraction: int
+) -> list[int]:
+    """Sines and cosines of a frame number at many frequencies (SPEC PE-2).
+
+    index  0 .. 2**22 - 1;  increments  phase of one frame, 0 .. 2**40 - 1.
+    """
+    turn = 1 << 40
+    sines = [sine(index * step % turn, nodes, fraction) for step in increments]
+    cosines = [sine((index * step + (turn >> 2)) % turn, nodes, fraction) for step in increments]
+    if not interleaved:
+        return sines + cosines
+    return [sines[k // 2] if k % 2 == 0 else cosines[k // 2] for k in range(2 * len(increments))]
+
+
+def embedding(tables: Sequence[Volume], index: int, frames: int) -> Volume:
+    """The table of a frame, interpolated between neighbours where there are fewer tables than frames (SPEC EMB-1).
+
+    tables  [T][C][H][W];  index  0 .. frames - 1.
+    """
+    first, second, part = line_taps((2 * index + 1) * len(tables) - frames, 2 * frames, len(tables))
+    early, late, unit = tables[first], tables[second], 2 * frames
+    out = []
+    for c in range(len(early)):
+        plane = []
+        for y in range(len(early[c])):
+            row = []
+            for i in range(len(early[c][y])):
+                row.append(rounding_division((unit - part) * early[c][y][i] + part * late[c][y][i], unit))
+            plane.append(row)
+        out.append(plane)
+    return out
 
 
 def grey(red: int, green: int, blue: int) -> int:

@@ -66,7 +66,7 @@ def small_layer(case: Case, seed: int = 0) -> tuple[Program, np.ndarray]:
     tensors = [Tensor("x", case.in_channels, form), Tensor("accumulator", case.out_channels, case.accumulator)]
     if case.output is None:
         return Program("small", tuple(tensors), (operation,)), x
-    sums = operation.run(x.astype(form.dtype), *tensors)
+    sums = operation.run([x.astype(form.dtype)], tensors[:1], tensors[1])
     multiplier, shift = _scales(sums, case.output, multiplier_bits(case.accumulator))
     tensors.append(Tensor("y", case.out_channels, case.output))
     requantise = Requantise("scale", "accumulator", "y", multiplier, shift)

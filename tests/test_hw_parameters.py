@@ -113,7 +113,7 @@ def test_parameters_come_from_the_program_as_plain_integers():
     assert (found.kernel, found.stride, found.padding, found.output_padding) == (5, 2, 2, 1)
     assert found.output == IntFormat(8, False)
     assert {type(value) for value in found.describe().values()} == {int, bool, str}
-    assert (found.out_height, found.out_width) == layer_operations(program, LAYER)[0].size(*x.shape[1:])
+    assert (found.out_height, found.out_width) == layer_operations(program, LAYER)[0].size(x.shape[1:])
 
 
 def test_raw_layer_has_no_scale_memories():

@@ -220,7 +220,7 @@ def test_integerise_indexes_equal_a_comparison_of_scales(
     accumulator = rng.integers(-limit // 10, limit, (64, 20, 20), endpoint=True)
     unit = np.array(recipe.weight_steps["h_s.4"]) * recipe.activation_steps["h_s.3"]
     wanted = (accumulator[..., None] * unit[:, None, None, None] > scale_table()[:63]).sum(axis=3)
-    got = program.operations[-1].run(accumulator, program.tensor("h_s.4"), program.tensor("indexes"))
+    got = program.operations[-1].run([accumulator], [program.tensor("h_s.4")], program.tensor("indexes"))
     assert np.array_equal(got, wanted)
     assert got.max() > 50
 

@@ -23,6 +23,8 @@ SCHEMA = "refcodec-model/1"
 TABLES = "tables/"
 ENCODER = "encoder/"  # float tensors under this prefix serve the encoder only and are outside the identity
 Arrays = Mapping[str, np.ndarray]
+# annotation of an operation's field -> type in the description
+FIELD_TYPES = {"str": str, "int": int, "bool": bool, "IntFormat": dict, "tuple[str, ...]": list}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +97,14 @@ def _describe_operation(op: AnyOperation) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": op.kind}
     for item in fields(op):
         if item.name not in op.constants:
-            value = getattr(op, item.name)
-            described[item.name] = _describe_format(value) if isinstance(value, IntFormat) else value
+            described[item.name] = _describe_value(getattr(op, item.name))
     return described
+
+
+def _describe_value(value: Any) -> Any:
+    if isinstance(value, IntFormat):
+        return _describe_format(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _decoder_tensors(model: Model) -> dict[str, np.ndarray]:
@@ -207,6 +214,12 @@ def _parse_format(document: Any, where: str) -> IntFormat:
         raise ModelError("RC-MODEL-SCHEMA", f"{where}: {error.message}") from error
 
 
+def _parse_names(document: list[Any], where: str) -> tuple[str, ...]:
+    if any(type(name) is not str for name in document):
+        raise ModelError("RC-MODEL-SCHEMA", f"{where}: expected names of tensors")
+    return tuple(document)
+
+
 def _parse_tensor(document: Any, where: str) -> Tensor:
     name, channels, fmt = _take(document, {"name": str, "channels": int, "format": dict}, f"{where}.tensors")
     return Tensor(name, channels, _parse_format(fmt, name))
@@ -217,12 +230,13 @@ def _parse_operation(document: Any, program: str, tensors: dict[str, np.ndarray]
     if type(kind) is not str or kind not in KINDS:
         raise ModelError("RC-MODEL-SCHEMA", f"{program}: unknown operation {kind!r}")
     cls: Any = KINDS[kind]
-    kinds = {"str": str, "int": int, "IntFormat": dict}
-    declared = {item.name: kinds[str(item.type)] for item in fields(cls) if item.name not in cls.constants}
+    declared = {item.name: FIELD_TYPES[str(item.type)] for item in fields(cls) if item.name not in cls.constants}
     values = dict(zip(declared, _take({k: v for k, v in document.items() if k != "kind"}, declared, kind), strict=True))
     for name, value in values.items():
         if declared[name] is dict:
             values[name] = _parse_format(value, f"{values['name']}.{name}")
+        elif declared[name] is list:
+            values[name] = _parse_names(value, f"{values['name']}.{name}")
     for name in cls.constants:
         key = f"programs/{program}/{values['name']}/{name}"
         if key not in tensors or tensors[key].dtype.kind != "i":

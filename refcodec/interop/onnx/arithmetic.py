@@ -1,0 +1,87 @@
+"""Rounding, division and square root in integer ONNX (SPEC RND-1, DIV-1, ISQRT-1).
+
+Every function takes what its operands can be, proves that nothing on the way leaves 64 bits, and refuses otherwise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refcodec.errors import RefcodecError
+from refcodec.interop.onnx.graph import INT64, UINT8, Graph, Operand, Wire
+from refcodec.interop.onnx.translation import Plane, per_channel
+
+LIMIT = 1 << 63
+
+
+def objects(values: np.ndarray) -> np.ndarray:
+    """The same integers as Python integers, which cannot wrap."""
+    return np.asarray(values).astype(object)
+
+
+def require_bits(graph: Graph, magnitude: int, what: str) -> None:
+    """Raise RefcodecError RC-EXPORT unless a magnitude fits 64 bits."""
+    if magnitude >= LIMIT:
+        raise RefcodecError("RC-EXPORT", f"{graph.scope}: {what} may need {magnitude.bit_length() + 1} bits, not 64")
+
+
+def rounding_shift(
+    graph: Graph, values: Wire, lo: np.ndarray, hi: np.ndarray, shift: np.ndarray, offset: int = 0
+) -> Wire:
+    """((values + 2**(shift-1)) >> shift) + offset, for int64 values of lo .. hi in each channel (SPEC RND-1).
+
+    lo, hi, shift  (C,) integers, C the channels of `values`, or (1,); a shift of zero leaves its channel as it is.
+    Raises RefcodecError RC-EXPORT.
+    """
+    unit = np.array([1 << int(s) for s in shift], object)
+    if (unit == 1).all():
+        return graph.add(values, offset)
+    return floor_division(graph, values, lo, hi, unit // 2, unit, offset)
+
+
+def floor_division(
+    graph: Graph,
+    values: Wire,
+    lo: np.ndarray,
+    hi: np.ndarray,
+    addend: np.ndarray,
+    unit: np.ndarray,
+    offset: int = 0,
+) -> Wire:
+    """(values + addend) // unit + offset, by constants of each channel (SPEC DIV-1).
+
+    values  int64, lo .. hi in each channel;  addend, unit  (C,) or (1,) Python integers, unit 1 or more.
+    Raises RefcodecError RC-EXPORT.
+    """
+    least, largest = objects(lo) + addend, objects(hi) + addend
+    # ONNX divides towards zero. `raised` whole units make the dividend positive, and leave the quotient again.
+    raised = np.maximum(-(least // unit), 0)
+    if (np.maximum(largest, addend) + raised * unit).max() < LIMIT:
+        dividend = graph.add(values, per_channel(graph, addend + raised * unit, INT64))
+        quotient = graph.div(dividend, per_channel(graph, unit, INT64))
+        return graph.sub(quotient, per_channel(graph, raised - offset, INT64))
+    require_bits(graph, int(np.maximum(largest, -(least // unit * unit)).max()), "a dividend")
+    rounded = graph.add(values, per_channel(graph, addend, INT64))
+    return graph.add(graph.floor_div(rounded, per_channel(graph, unit, INT64)), offset)
+
+
+def rounding_division(graph: Graph, numerator: Wire, denominator: Wire, bound: int, largest: int) -> Wire:
+    """(2 * numerator + denominator) // (2 * denominator) for a denominator that is a tensor (SPEC DIV-1).
+
+    bound  largest magnitude of the numerator;  largest  of the denominator, which is 1 or more.
+    """
+    require_bits(graph, 2 * bound + 3 * largest, "a doubled numerator")
+    doubled = graph.add(graph.mul(numerator, 2), denominator)
+    return graph.floor_div(doubled, graph.mul(denominator, 2))
+
+
+def isqrt(graph: Graph, values: Wire, largest: int) -> Wire:
+    """Floor of the square root of int64 values of 0 .. largest, below 2**62, bit by bit (SPEC ISQRT-1)."""
+    root: Wire | None = None
+    raised = graph.add(values, 1)  # candidate**2 <= value is value + 1 > candidate**2
+    for bit in reversed(range(max((largest.bit_length() + 1) // 2, 1))):
+        candidate: Operand = graph.constant(1 << bit, INT64) if root is None else graph.add(root, 1 << bit)
+        square = graph.constant(1 << 2 * bit, INT64) if root is None else graph.mul(candidate, candidate)
+        taken = graph.mul(graph.greater(raised, square), 1 << bit)
+        root = taken if root is None else graph.add(root, taken)
+    return root

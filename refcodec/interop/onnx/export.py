@@ -1,0 +1,109 @@
+"""Programs as standard ONNX models of integer operators (SPEC PROG-1).
+
+One model for each program: the entropy decoder of a codec stands between its programs, so a user calls them one by one.
+Each computes, in onnxruntime and in the reference implementation of ONNX, exactly the integers of `Program.run`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from refcodec.errors import RefcodecError
+from refcodec.interop.onnx.clip import clip
+from refcodec.interop.onnx.convolution import convolution
+from refcodec.interop.onnx.graph import Graph, Wire
+from refcodec.interop.onnx.latent_mean import latent_mean
+from refcodec.interop.onnx.requantise import requantise
+from refcodec.interop.onnx.scale_index import scale_index
+from refcodec.interop.onnx.transposed_convolution import transposed_convolution
+from refcodec.interop.onnx.translation import Held, Translation, port_dtype
+from refcodec.program.model_file import Model
+from refcodec.program.operations import Size, Tensor
+from refcodec.program.program import Program
+
+Recipe = Callable[[Translation, Any], Held]
+RECIPES: dict[str, Recipe] = {
+    "clip": clip,
+    "convolution": convolution,
+    "latent_mean": latent_mean,
+    "requantise": requantise,
+    "scale_index": scale_index,
+    "transposed_convolution": transposed_convolution,
+}
+REFUSED: dict[str, str] = {}  # kind -> why it has no exact form
+
+
+def export_model(model: Model, taps: bool = False) -> dict[str, bytes]:
+    """Every program of a model as `<program>.onnx`, by file name.
+
+    taps  whether every tensor becomes an output.  Raises RefcodecError RC-EXPORT.
+    """
+    names = sorted(model.programs)
+    about = {"family": model.family, "identity": model.identity}
+    return {f"{name}.onnx": export_program(model.programs[name], about, taps=taps) for name in names}
+
+
+def export_program(
+    program: Program,
+    about: Mapping[str, str] | None = None,
+    sizes: Mapping[str, Size] | None = None,
+    taps: bool = False,
+) -> bytes:
+    """A program as the bytes of an `.onnx` file of opset 13; equal programs give equal bytes.
+
+    about  metadata by key, stored as `refcodec.<key>`
+    sizes  heights and widths of the inputs, by name, where they are to be fixed; else any size will do
+    taps  whether every tensor becomes an output.
+    Inputs and outputs have the names of the program's tensors, the shape (1, C, H, W) and the narrowest integer type
+    that holds their format. The caller keeps to the formats of the inputs, as `Program.run` demands.
+    Raises RefcodecError RC-EXPORT.
+    """
+    graph = Graph(program.name)
+    translation = Translation(program, graph, program.reaches(), program.all_sizes(sizes) if sizes else {})
+    for tensor in program.inputs:
+        wire = graph.input(tensor.name, port_dtype(tensor.format), _shape(translation, tensor))
+        translation.held[tensor.name] = translation.converted(Held(wire), tensor.format)
+    for op in program.operations:
+        graph.scope = op.name
+        translation.held[op.target] = recipe(op.kind, op.name)(translation, op)
+    graph.scope = "outputs"
+    for tensor in program.tensors[len(program.inputs) :] if taps else program.outputs:
+        graph.output(_given(translation, tensor), tensor.name, _shape(translation, tensor))
+    return graph.to_bytes(_metadata(program, about or {}))
+
+
+def recipe(kind: str, name: str) -> Recipe:
+    """The recipe of a kind of operation.  Raises RefcodecError RC-EXPORT naming the operation and the reason."""
+    if kind in RECIPES:
+        return RECIPES[kind]
+    reason = REFUSED.get(kind, "no recipe is known")
+    raise RefcodecError("RC-EXPORT", f"{name}: ONNX has no exact form of {kind}: {reason}")
+
+
+def _given(translation: Translation, tensor: Tensor) -> Wire:
+    """The values of a tensor in the type in which the graph gives them."""
+    held, dtype = translation.settled(tensor.name), port_dtype(tensor.format)
+    if held.wire.dtype == dtype and not held.zero:
+        return held.wire
+    return translation.graph.cast(translation.wide(tensor.name), dtype)
+
+
+def _shape(translation: Translation, tensor: Tensor) -> tuple[int | str, ...]:
+    size = translation.sizes.get(tensor.name, (f"{tensor.name}_height", f"{tensor.name}_width"))
+    return (1, tensor.channels, *size)
+
+
+def _metadata(program: Program, about: Mapping[str, str]) -> dict[str, str]:
+    document = {
+        **about,
+        "program": program.name,
+        "inputs": _formats(program.inputs),
+        "outputs": _formats(program.outputs),
+    }
+    return {f"refcodec.{key}": value for key, value in document.items()}
+
+
+def _formats(tensors: tuple[Tensor, ...]) -> str:
+    return json.dumps({tensor.name: str(tensor.format) for tensor in tensors}, separators=(",", ":"))
