@@ -35,6 +35,8 @@ CODES: dict[str, str] = {
     "RC-FILE-WRITE": "a file or folder cannot be written",
     "RC-VECTOR-SUITE": "the vector suite is malformed",
     "RC-VECTOR-HASH": "a vector file does not match its recorded SHA-256",
+    "RC-EXPORT": "the program cannot be expressed in the target format",
+    "RC-EXTRA": "an optional package that this needs is not installed",
     "RC-HW-CONFIG": "the datapath cannot be built for this configuration",
     "RC-USAGE": "the command line is wrong",
 }
@@ -90,6 +92,10 @@ class FileError(RefcodecError):
 
 class VectorError(RefcodecError):
     """A vector suite is unusable."""
+
+
+class ExportError(RefcodecError):
+    """A program cannot be exported, or a package that this needs is missing (SPEC EXP-1)."""
 
 
 class HardwareError(RefcodecError):

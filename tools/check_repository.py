@@ -12,19 +12,21 @@ from checks.strays import strays
 from refcodec.errors import CODES
 
 ROOT = Path(__file__).resolve().parents[1]
+# What SPEC.md quotes: the normative clauses, and the informative profiles.
+QUOTED = ("refcodec/fixed.py", "refcodec/interop/rounding.py")
 
 
 def specification(root: Path) -> list[str]:
     """All the complaints about SPEC.md and the code it numbers."""
-    missing = [name for name in ("SPEC.md", "refcodec/fixed.py") if not (root / name).is_file()]
+    missing = [name for name in ("SPEC.md", *QUOTED) if not (root / name).is_file()]
     if missing:
         return [f"{name}: missing" for name in missing]
     spec = (root / "SPEC.md").read_text(encoding="utf-8")
-    fixed = (root / "refcodec/fixed.py").read_text(encoding="utf-8")
+    quoted = {name: (root / name).read_text(encoding="utf-8") for name in QUOTED}
     tests = {path.name: path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("*.py"))}
     return [
         *malformed_fences(spec),
-        *spec_is_code(spec, fixed),
+        *spec_is_code(spec, quoted),
         *spec_language(spec),
         *clause_links(spec, package_sources(root), tests),
         *error_table(spec, CODES),

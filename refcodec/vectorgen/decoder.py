@@ -59,10 +59,10 @@ def _layer_case(program: Program, op: Convolution | TransposedConvolution, after
         inputs["thresholds"] = Values(after.thresholds, IntFormat(48, True))
     target = program.tensor(after.target)
     parameters["target"] = str(target.format)
-    results = evaluate(Engine(True, {}), op.kind, parameters, {name: v.array for name, v in inputs.items()})
+    results = evaluate(Engine(True, {}), "layer", parameters, {name: v.array for name, v in inputs.items()})
     return Case(
         f"layers/{op.kind}/{op.name}",
-        op.kind,
+        "layer",
         ("TCONV-3" if parameters["transposed"] else "CONV-2", "RQ-1" if isinstance(after, Requantise) else "SCALE-1"),
         f"layer {op.name} of the shipped model on a {TILE}x{TILE} tile of a photograph",
         parameters,

@@ -14,13 +14,10 @@ from refcodec.entropy.rans import decode as rans_decode
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.entropy.tables import FrequencyTables, quantise_frequencies
 from refcodec.errors import VectorError
-from refcodec.formats import IntFormat
-from refcodec.layers.clip import clip, clip_plain, relu
-from refcodec.layers.latent_mean import latent_mean, latent_mean_plain
-from refcodec.layers.requantise import requantise, requantise_plain
-from refcodec.layers.scale_index import scale_index, scale_index_plain
-from refcodec.program.operations import Convolution, Requantise, ScaleIndex, Tensor, TransposedConvolution
+from refcodec.layers.clip import relu
+from refcodec.program.operations import KINDS, Convolution, Requantise, ScaleIndex, Tensor, TransposedConvolution
 from refcodec.program.program import Program
+from refcodec.vectorgen.operation_case import operation_program, read_format
 
 Arrays = Mapping[str, np.ndarray]
 Results = dict[str, np.ndarray]
@@ -34,33 +31,10 @@ class Engine:
     codecs: Mapping[str, ScaleHyperprior]
 
 
-def _format(text: str) -> IntFormat:
-    return IntFormat(int(text[1:]), text[0] == "s")
-
-
-def _requantise(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
-    function = requantise_plain if engine.plain else requantise
-    y = function(x["accumulator"], x["multiplier"], x["shift"], _format(p["source"]), _format(p["target"]))
-    return {"y": y}
-
-
-def _clip(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
-    return {"y": (clip_plain if engine.plain else clip)(x["x"], p["lo"], p["hi"])}
-
-
 def _relu(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
     if engine.plain:
         return {"y": np.array([fixed.relu(v) for v in x["x"].ravel().tolist()]).reshape(x["x"].shape)}
     return {"y": relu(x["x"])}
-
-
-def _latent_mean(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
-    function = latent_mean_plain if engine.plain else latent_mean
-    return {"y": function(x["symbols"], x["mean"], p["fraction"])}
-
-
-def _scale_index(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
-    return {"y": (scale_index_plain if engine.plain else scale_index)(x["accumulator"], x["thresholds"])}
 
 
 def _layer(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
@@ -74,10 +48,10 @@ def _layer(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
 
 def layer_program(p: Mapping[str, Any], x: Arrays) -> Program:
     """The program that a layer case describes by its parameters and constants."""
-    weight, fmt = x["weight"], _format(p["weight_format"])
+    weight, fmt = x["weight"], read_format(p["weight_format"])
     tensors = [
-        Tensor("x", weight.shape[1], _format(p["source"])),
-        Tensor("accumulator", weight.shape[0], _format(p["accumulator"])),
+        Tensor("x", weight.shape[1], read_format(p["source"])),
+        Tensor("accumulator", weight.shape[0], read_format(p["accumulator"])),
     ]
     common = ("layer", "x", "accumulator", fmt, p["stride"], p["padding"])
     operations: list[Any] = [
@@ -90,7 +64,7 @@ def layer_program(p: Mapping[str, Any], x: Arrays) -> Program:
     elif "thresholds" in x:
         operations.append(ScaleIndex("y", "accumulator", "y", x["thresholds"]))
     if len(operations) == 2:
-        tensors.append(Tensor("y", weight.shape[0], _format(p["target"])))
+        tensors.append(Tensor("y", weight.shape[0], read_format(p["target"])))
     return Program("layer", tuple(tensors), tuple(operations))
 
 
@@ -123,14 +97,16 @@ def _random(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
     return {"y": np.array([fixed.counter_random(p["seed"], p["first"] + n) for n in range(p["count"])])}
 
 
+def _operation(engine: Engine, kind: str, p: Mapping[str, Any], x: Arrays) -> Results:
+    """Any operation of a program, by itself."""
+    program = operation_program(kind, p, x)
+    inputs = {tensor.name: x[tensor.name] for tensor in program.inputs}
+    return (program.run_all_plain if engine.plain else program.run_all)(inputs)
+
+
 OPERATIONS: dict[str, Callable[[Engine, Mapping[str, Any], Arrays], Results]] = {
-    "requantise": _requantise,
-    "clip": _clip,
     "relu": _relu,
-    "latent_mean": _latent_mean,
-    "scale_index": _scale_index,
-    "convolution": _layer,
-    "transposed_convolution": _layer,
+    "layer": _layer,
     "frequencies": _frequencies,
     "rans_encode": _rans_encode,
     "rans_decode": _rans_decode,
@@ -144,9 +120,11 @@ def evaluate(engine: Engine, operation: str, parameters: Mapping[str, Any], inpu
 
     Raises VectorError RC-VECTOR-SUITE for an unknown operation, and whatever the operation rejects its input with.
     """
-    if type(operation) is not str or operation not in OPERATIONS:
+    if type(operation) is not str or operation not in {*OPERATIONS, *KINDS}:
         raise VectorError("RC-VECTOR-SUITE", f"unknown operation {operation!r}")
     try:
-        return OPERATIONS[operation](engine, parameters, inputs)
+        if operation in OPERATIONS:
+            return OPERATIONS[operation](engine, parameters, inputs)
+        return _operation(engine, operation, parameters, inputs)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise VectorError("RC-VECTOR-SUITE", f"{operation}: parameters or inputs are malformed: {error!r}") from error

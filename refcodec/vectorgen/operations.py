@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,22 @@ from refcodec.entropy.tables import FrequencyTables
 from refcodec.formats import IntFormat
 from refcodec.layers.latent_mean import SYMBOL_FORMAT, latent_format
 from refcodec.layers.scale_index import INDEX_FORMAT
+from refcodec.program.operations import (
+    AnyOperation,
+    Clip,
+    Convolution,
+    LatentMean,
+    Requantise,
+    ScaleIndex,
+    TransposedConvolution,
+)
 from refcodec.vectorgen.case import Case, Values
 from refcodec.vectorgen.evaluate import Engine, evaluate
+from refcodec.vectorgen.operation_case import operation_case
 
 PLAIN = Engine(True, {})
 BYTE = IntFormat(8, False)
+WEIGHT = IntFormat(8, True)
 COUNT = IntFormat(32, False)
 ENTRY = IntFormat(32, True)
 
@@ -83,18 +95,14 @@ def requantise_cases() -> Iterator[Case]:
                 rows.append((int(draw(shift, (1,), IntFormat(multiplier_bits, False))[0]), shift, ends))
             width = max(len(row[2]) for row in rows)
             accumulator = np.array([row[2] + [0] * (width - len(row[2])) for row in rows], np.int64)
-            yield finished(
+            scales = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+            yield operation_case(
                 f"corners-{source}-{target}",
-                "requantise",
+                Requantise("y", "accumulator", "y", *scales),
+                {"accumulator": source, "y": target},
+                {"accumulator": accumulator[:, None, :]},
                 ("RND-1", "RQ-1", "RQ-2"),
                 "ties and their neighbours on both sides of zero, saturation, extreme accumulators, shifts 1 to 62",
-                {"source": str(source), "target": str(target)},
-                {
-                    "accumulator": Values(accumulator[:, None, :], source),
-                    "multiplier": Values(np.array([row[0] for row in rows]), IntFormat(multiplier_bits, False)),
-                    "shift": Values(np.array([row[1] for row in rows]), IntFormat(7, True)),
-                },
-                {"y": target},
                 ("Tie", "TieNeighbour", "SaturateLow", "SaturateHigh", "ExtremeAccumulator"),
             )
 
@@ -103,13 +111,14 @@ def clip_cases() -> Iterator[Case]:
     """Values at, just inside and just outside both limits."""
     source = IntFormat(16, True)
     x = np.array([source.lo, -9, -8, -7, -1, 0, 1, 6, 7, 8, source.hi], np.int64)[None, None]
-    inputs = {"x": Values(x, source)}
     for lo, hi in ((-8, 7), (0, 255), (0, 0), (source.lo, source.hi)):
         flags = () if lo == source.lo else ("SaturateLow", "SaturateHigh")
-        yield finished(
-            f"limits{lo}to{hi}", "clip", ("CLIP-1",), "at and beside both limits", {"lo": lo, "hi": hi}, inputs,
-            {"y": source}, flags,
-        )  # fmt: skip
+        op = Clip("y", "x", "y", lo, hi)
+        formats = {"x": source, "y": source}
+        yield operation_case(
+            f"limits{lo}to{hi}", op, formats, {"x": x}, ("CLIP-1",), "at and beside both limits", flags
+        )
+    inputs = {"x": Values(x, source)}
     yield finished(
         "signs", "relu", ("CLIP-2",), "negative, zero, positive", {}, inputs, {"y": source}, ("Negative",)
     )  # fmt: skip
@@ -121,17 +130,13 @@ def latent_mean_cases() -> Iterator[Case]:
         mean_format = IntFormat(16 + fraction, True)
         symbols = np.array([SYMBOL_FORMAT.lo, -1, 0, 1, SYMBOL_FORMAT.hi], np.int64)
         means = np.array([mean_format.lo, -1, 0, 1, mean_format.hi], np.int64)
-        yield finished(
+        yield operation_case(
             f"extremes-f{fraction}",
-            "latent_mean",
+            LatentMean("y", "symbols", "y", fraction, means),
+            {"symbols": SYMBOL_FORMAT, "y": latent_format(fraction)},
+            {"symbols": np.tile(symbols, (5, 1))[:, None]},
             ("MEAN-1", "MEAN-2"),
             "every pair of extreme symbol and extreme mean",
-            {"fraction": fraction},
-            {
-                "symbols": Values(np.tile(symbols, (5, 1))[:, None], SYMBOL_FORMAT),
-                "mean": Values(means, mean_format),
-            },
-            {"y": latent_format(fraction)},
             ("ExtremeSymbol",),
         )
 
@@ -143,14 +148,13 @@ def scale_index_cases() -> Iterator[Case]:
     thresholds = np.cumsum(steps, axis=1) - 200
     thresholds[2, 20:30] = thresholds[2, 20]
     around = np.concatenate([thresholds - 1, thresholds, thresholds + 1, [[fmt.lo, fmt.hi]] * 3], axis=1)
-    yield finished(
+    yield operation_case(
         "thresholds",
-        "scale_index",
+        ScaleIndex("y", "accumulator", "y", thresholds),
+        {"accumulator": fmt, "y": INDEX_FORMAT},
+        {"accumulator": around[:, None]},
         ("SCALE-1", "SCALE-2"),
         "at, below and above each of 63 thresholds; ten equal ones in channel 2",
-        {},
-        {"accumulator": Values(around[:, None], fmt), "thresholds": Values(thresholds, IntFormat(24, True))},
-        {"y": INDEX_FORMAT},
         ("ThresholdEdge", "EqualThresholds"),
     )
 
@@ -158,44 +162,40 @@ def scale_index_cases() -> Iterator[Case]:
 def convolution_cases() -> Iterator[Case]:
     """Kernels 1 to 9, all strides, paddings and phases, one-hot inputs on ramp kernels, bound-attaining inputs."""
     for kernel, stride, padding in ((1, 1, 0), (2, 1, 1), (3, 1, 1), (3, 2, 1), (4, 3, 0), (5, 2, 2), (9, 4, 4)):
-        name, parameters = f"k{kernel}s{stride}p{padding}", {"transposed": False, "stride": stride, "padding": padding}
-        yield from _convolution_pair("convolution", name, kernel, parameters)
+        make: Callable[..., AnyOperation] = partial(Convolution, "layer", "x", "accumulator", WEIGHT, stride, padding)
+        yield from _convolution_pair(f"k{kernel}s{stride}p{padding}", kernel, make, ("CONV-1", "CONV-2", "ACC-1"))
     for kernel, stride, padding, output_padding in (
         (1, 2, 0, 1), (2, 2, 0, 0), (3, 1, 1, 0), (3, 2, 1, 1), (4, 2, 1, 0), (5, 2, 2, 1), (5, 3, 2, 0), (9, 4, 4, 3),
     ):  # fmt: skip
+        make = partial(TransposedConvolution, "layer", "x", "accumulator", WEIGHT, stride, padding, output_padding)
         name = f"k{kernel}s{stride}p{padding}o{output_padding}"
-        parameters = {"transposed": True, "stride": stride, "padding": padding, "output_padding": output_padding}
-        yield from _convolution_pair("transposed_convolution", name, kernel, parameters)
+        yield from _convolution_pair(name, kernel, make, ("TCONV-1", "TCONV-2", "TCONV-3", "ACC-1"))
 
 
-def _convolution_pair(operation: str, name: str, kernel: int, parameters: dict[str, Any]) -> Iterator[Case]:
-    source, weights, accumulator = IntFormat(8, False), IntFormat(8, True), IntFormat(32, True)
+def _convolution_pair(
+    name: str, kernel: int, make: Callable[..., AnyOperation], clauses: tuple[str, ...]
+) -> Iterator[Case]:
+    source, accumulator = IntFormat(8, False), IntFormat(32, True)
     size = (2, 5, 7) if kernel < 9 else (2, 9, 11)
     ramp = np.arange(3 * 2 * kernel**2).reshape(3, 2, kernel, kernel) % 251 - 125
     one_hot = np.zeros(size, np.int64)
     one_hot[1, 2, 3] = 1
     largest = np.full(size, source.hi)
-    signs = np.where(draw(kernel, ramp.shape, IntFormat(1, False)) == 1, weights.hi, weights.lo)
-    signs[0], signs[1] = weights.lo, weights.hi  # with a bias of the same sign these two attain the bound
-    clauses = ("TCONV-1", "TCONV-2", "TCONV-3") if parameters["transposed"] else ("CONV-1", "CONV-2")
-    shared = {**parameters, "source": "u8", "weight_format": "s8", "accumulator": "s32"}
+    signs = np.where(draw(kernel, ramp.shape, IntFormat(1, False)) == 1, WEIGHT.hi, WEIGHT.lo)
+    signs[0], signs[1] = WEIGHT.lo, WEIGHT.hi  # with a bias of the same sign these two attain the bound
     for label, x, weight, comment, flags in (
         ("onehot", one_hot, ramp, "one input sample on a ramp of weights: every tap in its place", ("TapOrder",)),
         ("extreme", largest, signs, "sums at both ends of the proven bound", ("ExtremeAccumulator",)),
     ):
-        yield finished(
+        yield operation_case(
             f"{name}-{label}",
-            operation,
-            (*clauses, "ACC-1"),
+            make(weight, np.array([-1000, 77777, 0])),
+            {"x": source, "accumulator": accumulator},
+            {"x": x},
+            clauses,
             comment,
-            shared,
-            {
-                "x": Values(x, source),
-                "weight": Values(weight, weights),
-                "bias": Values(np.array([-1000, 77777, 0]), accumulator),
-            },
-            {"accumulator": accumulator},
             flags,
+            channels=3,
         )
 
 

@@ -22,6 +22,7 @@ LAYERS = (
     "quantize",
     "describe",
     "metrics",
+    "interop",
     "vectorgen",
     "hw",
     "datapath",

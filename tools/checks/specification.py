@@ -77,10 +77,18 @@ def mentions(source: str) -> set[str]:
     return {clause for match in MENTION.finditer(source) for clause in re.findall(CLAUSE, match[1])}
 
 
-def spec_is_code(spec: str, fixed: str) -> list[str]:
-    """Complain where a block of SPEC.md and refcodec/fixed.py differ, or where one lacks what the other has."""
+def spec_is_code(spec: str, quoted_sources: dict[str, str]) -> list[str]:
+    """Complain where a block of SPEC.md differs from the code that it quotes, or where one lacks what the other has.
+
+    quoted_sources  path -> text of each module that SPEC.md quotes; no name stands in two of them.
+    """
     complaints = []
-    code, code_functions, quoted = definitions(fixed), functions(fixed), set()
+    code: dict[str, str] = {}
+    code_functions: dict[str, ast.FunctionDef] = {}
+    for source in quoted_sources.values():
+        code |= definitions(source)
+        code_functions |= functions(source)
+    quoted: set[str] = set()
     for block in spec_blocks(spec):
         where = f"SPEC.md:{block.line}: {block.clause}"
         try:
@@ -91,14 +99,15 @@ def spec_is_code(spec: str, fixed: str) -> list[str]:
         quoted |= set(defined)
         for name in defined:
             if name not in code:
-                complaints.append(f"{where}: {name} is not in refcodec/fixed.py")
+                complaints.append(f"{where}: {name} is not in the code")
             elif defined[name] != code[name]:
-                complaints.append(f"{where}: {name} differs from refcodec/fixed.py")
+                complaints.append(f"{where}: {name} differs from the code")
         named = [mentions(ast.get_docstring(code_functions[name]) or "") for name in defined if name in code_functions]
         if not any(block.clause in clauses for clauses in named):
-            complaints.append(f"{where}: no function of this block names the clause in refcodec/fixed.py")
-    public = [name for name in code_functions if not name.startswith("_")]
-    complaints += [f"refcodec/fixed.py: {name} is not quoted in SPEC.md" for name in public if name not in quoted]
+            complaints.append(f"{where}: no function of this block names the clause in the code")
+    for path, source in quoted_sources.items():
+        public = [name for name in functions(source) if not name.startswith("_")]
+        complaints += [f"{path}: {name} is not quoted in SPEC.md" for name in public if name not in quoted]
     return complaints
 
 
