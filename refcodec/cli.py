@@ -155,6 +155,21 @@ def _info(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _export(args: argparse.Namespace) -> int:
+    from refcodec.files import new_folder
+    from refcodec.interop.export import export_model
+
+    if args.size and args.stream:
+        raise RangeError("--size and --stream both fix the size", "RC-USAGE")
+    stream = read_bytes(args.stream) if args.stream else None
+    files = export_model(_model(args.model), args.to, args.size, stream)
+    with new_folder(args.output) as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    print(f"{args.output}: {', '.join(sorted(files))}")
+    return DONE
+
+
 def _vectors_build(args: argparse.Namespace) -> int:
     from refcodec.vectorgen.suite import build_suite
 
@@ -250,6 +265,18 @@ def _add_codec_commands(group: Any) -> None:
     info.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_export(group: Any) -> None:
+    export = _command(
+        group, "export", _export, "write the programs of a model as TOSA or ONNX",
+        "refcodec export --to tosa --size 512x768 -o exported",
+    )  # fmt: skip
+    export.add_argument("model", nargs="?", default=DEFAULT_MODEL, help="model file or shipped name")
+    export.add_argument("--to", choices=("tosa", "onnx"), required=True, help="notation")
+    export.add_argument("--size", type=_tile, metavar="HxW", help="size of the picture; TOSA needs one, ONNX takes any")
+    export.add_argument("--stream", metavar="FILE", help="take the size of a stream, and write its tensors as .npy too")
+    export.add_argument("-o", "--output", required=True, help="folder to write")
+
+
 def _add_quantize(group: Any) -> None:
     quantize = _command(
         group, "quantize", _quantize, "turn float weights into an integer model",
@@ -313,6 +340,7 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_codec_commands(group)
     _add_quantize(group)
+    _add_export(group)
     _add_vectors(group)
     _add_hardware(group)
     return parser

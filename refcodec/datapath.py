@@ -72,7 +72,7 @@ def layer_input(codec: ScaleHyperprior, layer: str, taps: Taps, tile: tuple[int,
     known = layers(codec)
     if layer not in known:
         raise HardwareError("RC-HW-CONFIG", f"no layer {layer!r}; there are {', '.join(known)}")
-    x = taps[known[layer].operation(layer).source]
+    x = taps[known[layer].operation(layer).reads[0]]
     if tile is None:
         return x
     if not all(1 <= wanted <= size for wanted, size in zip(tile, x.shape[1:], strict=True)):

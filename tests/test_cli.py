@@ -34,7 +34,7 @@ CHECKPOINT = ROOT / "tests" / "fixtures" / "hyperprior_n2_m3.pth.tar"
 LINE = re.compile(r"refcodec: (RC-[A-Z-]+): [^\n]+\n")
 COMMANDS = (
     ("demo",), ("import",), ("encode",), ("decode",), ("info",), ("quantize",), ("vectors", "build"),
-    ("vectors", "verify"), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"),
+    ("vectors", "verify"), ("export",), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Fixed-point means added to decoded symbols (SPEC MEAN-1, MEAN-2)."""
+"""Fixed-point means added to decoded symbols (SPEC MEAN-1 to MEAN-3)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ def latent_format(fraction: int) -> IntFormat:
     return IntFormat(SYMBOL_FORMAT.bits + fraction + 1, True)
 
 
+def mean_format(fraction: int) -> IntFormat:
+    """Format that every mean must fit (SPEC MEAN-2).  Raises RangeError where the fraction is not 0..16."""
+    if not 0 <= fraction <= MAX_FRACTION:
+        raise RangeError(f"fraction must be 0..{MAX_FRACTION}, got {fraction}")
+    return IntFormat(SYMBOL_FORMAT.bits + fraction, True)
+
+
 def check_mean(mean: np.ndarray, fraction: int) -> None:
     """Raise ShapeError or RangeError unless the means have the fraction's format (SPEC MEAN-2)."""
     if mean.ndim != 1:
         raise ShapeError(f"expected mean (C,), got {mean.shape}")
-    if not 0 <= fraction <= MAX_FRACTION:
-        raise RangeError(f"fraction must be 0..{MAX_FRACTION}, got {fraction}")
-    IntFormat(SYMBOL_FORMAT.bits + fraction, True).check(mean, "mean")
+    mean_format(fraction).check(mean, "mean")
 
 
 def _check(symbols: np.ndarray, mean: np.ndarray, fraction: int) -> None:
@@ -53,3 +58,31 @@ def latent_mean_plain(symbols: np.ndarray, mean: np.ndarray, fraction: int) -> n
             out.shape[1:]
         )
     return out
+
+
+def _check_each(symbols: np.ndarray, means: np.ndarray, fraction: int) -> None:
+    if symbols.ndim != 3 or means.shape != symbols.shape:
+        raise ShapeError(f"expected symbols and means (C, H, W), got {symbols.shape} and {means.shape}")
+    SYMBOL_FORMAT.check(symbols, "symbols")
+    mean_format(fraction).check(means, "means")
+
+
+def latent_means(symbols: np.ndarray, means: np.ndarray, fraction: int) -> np.ndarray:
+    """Shift decoded symbols left by `fraction` bits and add to each a mean of its own (SPEC MEAN-3).
+
+    symbols  (C, H, W) integers, 16 bits;  means  (C, H, W) integers in units of 2**-fraction, 16 + fraction bits
+    fraction  0..16.
+    Returns (C, H, W) in units of 2**-fraction.  Raises ShapeError, RangeError.
+    """
+    _check_each(symbols, means, fraction)
+    # The sum of two numbers of 32 bits at most fits 33 bits, so it is exact in int64.
+    wide = (symbols.astype(np.int64) << fraction) + means.astype(np.int64)
+    return wide.astype(latent_format(fraction).dtype)
+
+
+def latent_means_plain(symbols: np.ndarray, means: np.ndarray, fraction: int) -> np.ndarray:
+    """The definition of `latent_means` on Python integers (SPEC MEAN-1, MEAN-3)."""
+    _check_each(symbols, means, fraction)
+    pairs = zip(symbols.ravel().tolist(), means.ravel().tolist(), strict=True)
+    values = [latent_mean_scalar(symbol, mean, fraction) for symbol, mean in pairs]
+    return np.array(values, latent_format(fraction).dtype).reshape(symbols.shape)

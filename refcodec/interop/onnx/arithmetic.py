@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from refcodec.errors import RefcodecError
-from refcodec.interop.onnx.graph import INT64, UINT8, Graph, Operand, Wire
-from refcodec.interop.onnx.translation import Plane, per_channel
+from refcodec.errors import ExportError
+from refcodec.interop.onnx.graph import INT32, INT64, Graph, Wire
+from refcodec.interop.onnx.translation import per_channel
 
-LIMIT = 1 << 63
+LIMIT, SHORT = 1 << 63, 1 << 31
 
 
 def objects(values: np.ndarray) -> np.ndarray:
@@ -20,9 +20,9 @@ def objects(values: np.ndarray) -> np.ndarray:
 
 
 def require_bits(graph: Graph, magnitude: int, what: str) -> None:
-    """Raise RefcodecError RC-EXPORT unless a magnitude fits 64 bits."""
+    """Raise ExportError RC-EXPORT unless a magnitude fits 64 bits."""
     if magnitude >= LIMIT:
-        raise RefcodecError("RC-EXPORT", f"{graph.scope}: {what} may need {magnitude.bit_length() + 1} bits, not 64")
+        raise ExportError("RC-EXPORT", f"{graph.scope}: {what} may need {magnitude.bit_length() + 1} bits, not 64")
 
 
 def rounding_shift(
@@ -31,11 +31,9 @@ def rounding_shift(
     """((values + 2**(shift-1)) >> shift) + offset, for int64 values of lo .. hi in each channel (SPEC RND-1).
 
     lo, hi, shift  (C,) integers, C the channels of `values`, or (1,); a shift of zero leaves its channel as it is.
-    Raises RefcodecError RC-EXPORT.
+    Returns int32 where the result provably fits, else int64.  Raises ExportError RC-EXPORT.
     """
     unit = np.array([1 << int(s) for s in shift], object)
-    if (unit == 1).all():
-        return graph.add(values, offset)
     return floor_division(graph, values, lo, hi, unit // 2, unit, offset)
 
 
@@ -50,19 +48,23 @@ def floor_division(
 ) -> Wire:
     """(values + addend) // unit + offset, by constants of each channel (SPEC DIV-1).
 
-    values  int64, lo .. hi in each channel;  addend, unit  (C,) or (1,) Python integers, unit 1 or more.
-    Raises RefcodecError RC-EXPORT.
+    values  int64, lo .. hi in each channel;  addend, unit  (C,) or (1,) Python integers, not negative, unit 1 or more.
+    Returns int32 where the result provably fits, else int64.  Raises ExportError RC-EXPORT.
     """
     least, largest = objects(lo) + addend, objects(hi) + addend
     # ONNX divides towards zero. `raised` whole units make the dividend positive, and leave the quotient again.
-    raised = np.maximum(-(least // unit), 0)
-    if (np.maximum(largest, addend) + raised * unit).max() < LIMIT:
-        dividend = graph.add(values, per_channel(graph, addend + raised * unit, INT64))
-        quotient = graph.div(dividend, per_channel(graph, unit, INT64))
-        return graph.sub(quotient, per_channel(graph, raised - offset, INT64))
-    require_bits(graph, int(np.maximum(largest, -(least // unit * unit)).max()), "a dividend")
-    rounded = graph.add(values, per_channel(graph, addend, INT64))
-    return graph.add(graph.floor_div(rounded, per_channel(graph, unit, INT64)), offset)
+    raised = np.where(unit > 1, np.maximum(-(least // unit), 0), 0)
+    if (np.maximum(largest, addend) + raised * unit).max() >= LIMIT:
+        require_bits(graph, int(np.maximum(largest, -(least // unit * unit)).max()), "a dividend")
+        rounded = graph.add(values, per_channel(graph, addend, INT64))
+        return graph.add(graph.floor_div(rounded, per_channel(graph, unit, INT64)), offset)
+    quotient = graph.add(values, per_channel(graph, addend + raised * unit, INT64))
+    if (unit > 1).any():
+        quotient = graph.div(quotient, per_channel(graph, unit, INT64))
+    ends = [least // unit + raised, largest // unit + raised, least // unit + offset, largest // unit + offset]
+    if max(int(np.abs(end).max()) for end in ends) < SHORT:
+        quotient = graph.cast(quotient, INT32)
+    return graph.sub(quotient, per_channel(graph, raised - offset, quotient.dtype))
 
 
 def rounding_division(graph: Graph, numerator: Wire, denominator: Wire, bound: int, largest: int) -> Wire:
@@ -70,18 +72,16 @@ def rounding_division(graph: Graph, numerator: Wire, denominator: Wire, bound: i
 
     bound  largest magnitude of the numerator;  largest  of the denominator, which is 1 or more.
     """
-    require_bits(graph, 2 * bound + 3 * largest, "a doubled numerator")
+    require_bits(graph, 2 * bound + 3 * largest, "a doubled numerator")  # what the remainder takes off included
     doubled = graph.add(graph.mul(numerator, 2), denominator)
     return graph.floor_div(doubled, graph.mul(denominator, 2))
 
 
 def isqrt(graph: Graph, values: Wire, largest: int) -> Wire:
     """Floor of the square root of int64 values of 0 .. largest, below 2**62, bit by bit (SPEC ISQRT-1)."""
-    root: Wire | None = None
+    root = graph.constant(0, INT64)
     raised = graph.add(values, 1)  # candidate**2 <= value is value + 1 > candidate**2
     for bit in reversed(range(max((largest.bit_length() + 1) // 2, 1))):
-        candidate: Operand = graph.constant(1 << bit, INT64) if root is None else graph.add(root, 1 << bit)
-        square = graph.constant(1 << 2 * bit, INT64) if root is None else graph.mul(candidate, candidate)
-        taken = graph.mul(graph.greater(raised, square), 1 << bit)
-        root = taken if root is None else graph.add(root, taken)
+        candidate = graph.add(root, 1 << bit)
+        root = graph.select(graph.above(raised, graph.mul(candidate, candidate)), candidate, root)
     return root

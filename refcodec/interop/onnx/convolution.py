@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refcodec.errors import RefcodecError
+from refcodec.errors import ExportError
 from refcodec.interop.onnx.graph import INT32, INT64, UINT8, Graph, Wire
 from refcodec.interop.onnx.translation import SIGNED_ZERO, Held, Plane, Translation, per_channel
 from refcodec.program.operations import Convolution
@@ -28,6 +28,9 @@ class Window:
     depthwise: bool = False
 
 
+POINT = Window(1, (0, 0, 0, 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A byte of every weight, (O, C, K, K): the whole is the sum over the parts of values * weight."""
@@ -38,11 +41,13 @@ class Part:
 
 
 def weight_parts(weight: np.ndarray) -> list[Part]:
-    """Weights as one signed byte, or as a signed and an unsigned one."""
-    whole = weight.astype(np.int64)
-    if -SIGNED_ZERO <= whole.min() and whole.max() < SIGNED_ZERO:
-        return [Part(whole, SIGNED_ZERO, 1)]
-    return [Part(whole >> 8, SIGNED_ZERO, 256), Part(whole & 255, 0, 1)]
+    """Weights as bytes, the uppermost one signed if any weight is negative."""
+    whole, parts, unit = weight.astype(np.int64), [], 1
+    zero = SIGNED_ZERO if whole.min() < 0 else 0
+    while whole.min() < -zero or whole.max() > 255 - zero:
+        parts.append(Part(whole & 255, 0, unit))
+        whole, unit = whole >> 8, unit * 256
+    return [*parts, Part(whole, zero, unit)]
 
 
 def spans(bounds: np.ndarray, scope: str) -> Iterator[tuple[int, int]]:
@@ -55,7 +60,7 @@ def spans(bounds: np.ndarray, scope: str) -> Iterator[tuple[int, int]]:
         total = total + bounds[:, channel]
         if total.max() >= LIMIT:
             if channel == start:
-                raise RefcodecError("RC-EXPORT", f"{scope}: one input channel alone may leave 32 bits")
+                raise ExportError("RC-EXPORT", f"{scope}: one input channel alone may leave 32 bits")
             yield start, channel
             start, total = channel, bounds[:, channel].copy()
     yield start, bounds.shape[1]
@@ -65,7 +70,7 @@ def _one(graph: Graph, plane: Plane, part: Part, window: Window, span: tuple[int
     start, stop = span
     x, values = plane.wire, part.values
     if (start, stop) != (0, values.shape[1]):
-        x, values = graph.slice(x, [start], [stop], [1]), values[:, start:stop]
+        x, values = graph.slice(x, 1, start, stop), values[:, start:stop]
     zeros = [graph.constant(zero, UINT8) for zero in (plane.zero, part.zero)]
     attributes = {
         "kernel_shape": list(values.shape[2:]),
@@ -76,12 +81,12 @@ def _one(graph: Graph, plane: Plane, part: Part, window: Window, span: tuple[int
     return graph.call("ConvInteger", [x, graph.constant(values + part.zero, UINT8), *zeros], attributes, INT32)
 
 
-def accumulate(t: Translation, source: str, weight: np.ndarray, bias: np.ndarray, window: Window) -> Wire:
+def accumulate(graph: Graph, planes: list[Plane], weight: np.ndarray, bias: np.ndarray, window: Window) -> Wire:
     """Accumulators, int32 where one convolution and its bias provably fit, else int64.
 
-    weight  (O, C, K, K), C = 1 if depthwise;  bias  (O,).  Raises RefcodecError RC-EXPORT.
+    planes  of the source;  weight  (O, C, K, K), C = 1 if depthwise;  bias  (O,).  Raises ExportError RC-EXPORT.
     """
-    graph, planes, parts = t.graph, t.planes(source), weight_parts(weight)
+    parts = weight_parts(weight)
     sums, largest = [], 0
     for plane in planes:
         for part in parts:
@@ -104,4 +109,4 @@ def _seen(magnitude: np.ndarray, window: Window) -> np.ndarray:
 
 def convolution(t: Translation, op: Convolution) -> Held:
     """One ConvInteger for each pair of bytes, and the bias."""
-    return Held(accumulate(t, op.source, op.weight, op.bias, Window(op.stride, (op.padding,) * 4)))
+    return Held(accumulate(t.graph, t.planes(op.source), op.weight, op.bias, Window(op.stride, (op.padding,) * 4)))

@@ -10,15 +10,25 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from refcodec.errors import RefcodecError
+from refcodec.errors import ExportError
 from refcodec.interop.onnx.clip import clip
 from refcodec.interop.onnx.convolution import convolution
+from refcodec.interop.onnx.embedding import embedding
+from refcodec.interop.onnx.gdn import gdn, inverse_gdn
 from refcodec.interop.onnx.graph import Graph, Wire
 from refcodec.interop.onnx.latent_mean import latent_mean
+from refcodec.interop.onnx.layer_norm import layer_norm
+from refcodec.interop.onnx.leaky_requantise import leaky_requantise
+from refcodec.interop.onnx.positional_encoding import positional_encoding
 from refcodec.interop.onnx.requantise import requantise
+from refcodec.interop.onnx.resize import resize
 from refcodec.interop.onnx.scale_index import scale_index
-from refcodec.interop.onnx.transposed_convolution import transposed_convolution
+from refcodec.interop.onnx.scale_space import scale_space
+from refcodec.interop.onnx.table import interpolated_table, table
+from refcodec.interop.onnx.threshold_head import threshold_head
 from refcodec.interop.onnx.translation import Held, Translation, port_dtype
+from refcodec.interop.onnx.transposed_convolution import transposed_convolution
+from refcodec.interop.onnx.warp import warp
 from refcodec.program.model_file import Model
 from refcodec.program.operations import Size, Tensor
 from refcodec.program.program import Program
@@ -27,10 +37,22 @@ Recipe = Callable[[Translation, Any], Held]
 RECIPES: dict[str, Recipe] = {
     "clip": clip,
     "convolution": convolution,
+    "embedding": embedding,
+    "gdn": gdn,
+    "interpolated_table": interpolated_table,
+    "inverse_gdn": inverse_gdn,
     "latent_mean": latent_mean,
+    "layer_norm": layer_norm,
+    "leaky_requantise": leaky_requantise,
+    "positional_encoding": positional_encoding,
     "requantise": requantise,
+    "resize": resize,
     "scale_index": scale_index,
+    "scale_space": scale_space,
+    "table": table,
+    "threshold_head": threshold_head,
     "transposed_convolution": transposed_convolution,
+    "warp": warp,
 }
 REFUSED: dict[str, str] = {}  # kind -> why it has no exact form
 
@@ -38,7 +60,7 @@ REFUSED: dict[str, str] = {}  # kind -> why it has no exact form
 def export_model(model: Model, taps: bool = False) -> dict[str, bytes]:
     """Every program of a model as `<program>.onnx`, by file name.
 
-    taps  whether every tensor becomes an output.  Raises RefcodecError RC-EXPORT.
+    taps  whether every tensor becomes an output.  Raises ExportError RC-EXPORT.
     """
     names = sorted(model.programs)
     about = {"family": model.family, "identity": model.identity}
@@ -58,7 +80,7 @@ def export_program(
     taps  whether every tensor becomes an output.
     Inputs and outputs have the names of the program's tensors, the shape (1, C, H, W) and the narrowest integer type
     that holds their format. The caller keeps to the formats of the inputs, as `Program.run` demands.
-    Raises RefcodecError RC-EXPORT.
+    Raises ExportError RC-EXPORT.
     """
     graph = Graph(program.name)
     translation = Translation(program, graph, program.reaches(), program.all_sizes(sizes) if sizes else {})
@@ -75,11 +97,11 @@ def export_program(
 
 
 def recipe(kind: str, name: str) -> Recipe:
-    """The recipe of a kind of operation.  Raises RefcodecError RC-EXPORT naming the operation and the reason."""
+    """The recipe of a kind of operation.  Raises ExportError RC-EXPORT naming the operation and the reason."""
     if kind in RECIPES:
         return RECIPES[kind]
     reason = REFUSED.get(kind, "no recipe is known")
-    raise RefcodecError("RC-EXPORT", f"{name}: ONNX has no exact form of {kind}: {reason}")
+    raise ExportError("RC-EXPORT", f"{name}: ONNX has no exact form of {kind}: {reason}")
 
 
 def _given(translation: Translation, tensor: Tensor) -> Wire:

@@ -1,4 +1,4 @@
-"""A thin checked builder of ONNX graphs: integers only, and only types that runtimes are known to compute exactly.
+"""A thin checked builder of ONNX graphs: integers only, and only types that runtimes compute exactly (SPEC EXP-1).
 
 Every node is looked up in TYPES before it is added, every constant is checked against its type, and equal constants are
 stored once. The `onnx` package is needed only to serialise.
@@ -14,21 +14,22 @@ from typing import Any
 import numpy as np
 
 from refcodec import __version__
-from refcodec.errors import RangeError, RefcodecError
+from refcodec.errors import ExportError, RangeError
 
 OPSET, IR_VERSION = 13, 7
 UINT8, INT32, INT64 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.int64)
 BOOL = np.dtype(np.bool_)
 WIDE = (INT32, INT64)
 STORED = (UINT8, INT32, INT64)
-# operator -> element types of its first data input that a graph of ours may use
+# operator -> element types of its first input that a graph of ours may use
 TYPES: dict[str, tuple[np.dtype, ...]] = {
-    **dict.fromkeys(("Abs", "Add", "Div", "Mod", "Mul", "Sub", "ReduceSum", "Greater", "Equal"), WIDE),
-    **dict.fromkeys(("Clip", "Max", "Min", "Pad", "Expand"), STORED),
-    **dict.fromkeys(("Concat", "Gather", "Reshape", "Slice", "Transpose", "Unsqueeze"), STORED),
-    **dict.fromkeys(("ConvInteger", "MatMulInteger"), (UINT8,)),
-    **dict.fromkeys(("Identity", "Shape", "Cast"), tuple(np.dtype(kind) for kind in "?bBhHil")),
-    "MatMul": (INT64,),
+    **dict.fromkeys(("Abs", "Add", "Div", "Greater", "Mod", "Mul", "Range", "ReduceSum", "Sub"), WIDE),
+    **dict.fromkeys(("Concat", "Gather", "Pad", "Reshape", "Slice", "Transpose", "Unsqueeze"), STORED),
+    # Not int64: onnxruntime from 1.21 to 1.31 at least, built for SSE2, takes 2**31 .. 2**32 for a negative number.
+    "Clip": (UINT8, INT32),
+    "ConvInteger": (UINT8,),
+    "Where": (BOOL,),
+    **dict.fromkeys(("Cast", "Identity", "Shape"), tuple(np.dtype(kind) for kind in "?bBhHiq")),
 }
 Attributes = Mapping[str, Any]
 
@@ -108,11 +109,11 @@ class Graph:
     ) -> Wire:
         """Add a node; its output has the type of the first input unless `dtype` says otherwise.
 
-        Raises RefcodecError RC-EXPORT for an operator or type outside TYPES.
+        Raises ExportError RC-EXPORT for an operator or type outside TYPES.
         """
         first = inputs[0].dtype
         if first not in TYPES.get(operator, ()):
-            raise RefcodecError("RC-EXPORT", f"{self.scope}: no exact ONNX {operator} on {first}")
+            raise ExportError("RC-EXPORT", f"{self.scope}: no exact ONNX {operator} on {first}")
         wire = Wire(f"{self.scope}/{operator}_{len(self.nodes)}", first if dtype is None else dtype)
         self.nodes.append(Node(operator, tuple(item.name for item in inputs), wire.name, attributes or {}))
         return wire
@@ -120,7 +121,7 @@ class Graph:
     def _binary(self, operator: str, a: Wire, b: Operand, dtype: np.dtype | None = None) -> Wire:
         other = b if isinstance(b, Wire) else self.constant(b, a.dtype)
         if other.dtype != a.dtype:
-            raise RefcodecError("RC-EXPORT", f"{self.scope}: {operator} of {a.dtype} and {other.dtype}")
+            raise ExportError("RC-EXPORT", f"{self.scope}: {operator} of {a.dtype} and {other.dtype}")
         return self.call(operator, [a, other], dtype=dtype)
 
     def add(self, a: Wire, b: Operand) -> Wire:
@@ -143,24 +144,28 @@ class Graph:
         """The remainder of the floor of a / b, which has the sign of b."""
         return self._binary("Mod", a, b)
 
-    def minimum(self, a: Wire, b: Operand) -> Wire:
-        """The smaller of the two."""
-        return self._binary("Min", a, b)
+    def above(self, a: Wire, b: Operand) -> Wire:
+        """Whether a > b."""
+        return self._binary("Greater", a, b, BOOL)
 
-    def maximum(self, a: Wire, b: Operand) -> Wire:
-        """The larger of the two."""
-        return self._binary("Max", a, b)
+    def select(self, condition: Wire, a: Operand, b: Wire) -> Wire:
+        """a where the condition holds, else b."""
+        first = a if isinstance(a, Wire) else self.constant(a, b.dtype)
+        return self.call("Where", [condition, first, b], dtype=b.dtype)
 
-    def greater(self, a: Wire, b: Operand) -> Wire:
-        """One where a > b, else zero, in the type of a."""
-        return self.cast(self._binary("Greater", a, b, BOOL), a.dtype)
+    def at_most(self, a: Wire, limit: Operand) -> Wire:
+        """a, or the limit where a is larger."""
+        return self.select(self.above(a, limit), limit, a)
 
-    def equal(self, a: Wire, b: Operand) -> Wire:
-        """One where a equals b, else zero, in the type of a."""
-        return self.cast(self._binary("Equal", a, b, BOOL), a.dtype)
+    def at_least(self, a: Wire, limit: Operand) -> Wire:
+        """a, or the limit where a is smaller."""
+        other = limit if isinstance(limit, Wire) else self.constant(limit, a.dtype)
+        return self.select(self.above(other, a), other, a)
 
     def clip(self, a: Wire, lo: int, hi: int) -> Wire:
         """a limited to lo .. hi."""
+        if a.dtype == INT64:
+            return self.at_least(self.at_most(a, hi), lo)
         return self.call("Clip", [a, self.constant(lo, a.dtype), self.constant(hi, a.dtype)])
 
     def cast(self, a: Wire, dtype: np.dtype) -> Wire:
@@ -179,9 +184,20 @@ class Graph:
         """The parts one after another along one axis; one part adds no node."""
         return parts[0] if len(parts) == 1 else self.call("Concat", parts, {"axis": axis})
 
-    def slice(self, a: Wire, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int]) -> Wire:
-        """A slice by constant bounds; a negative bound counts from the end."""
-        return self.call("Slice", [a, *(self.constant(list(v), INT64) for v in (starts, ends, axes))])
+    def slice(self, a: Wire, axis: int, start: int, end: int | None = None, step: int = 1) -> Wire:
+        """a[start:end:step] along one axis; a negative bound counts from the end."""
+        if (start, end, step) == (0, None, 1):
+            return a
+        bounds = start, np.iinfo(np.int64).max if end is None else end, axis, step
+        return self.call("Slice", [a, *(self.constant([v], INT64) for v in bounds)])
+
+    def unsqueeze(self, a: Wire, axis: int) -> Wire:
+        """A new axis of length one."""
+        return self.call("Unsqueeze", [a, self.constant([axis], INT64)])
+
+    def sum(self, a: Wire, axis: int) -> Wire:
+        """The sum along one axis, which stays with length one."""
+        return self.call("ReduceSum", [a, self.constant([axis], INT64)], {"keepdims": 1})
 
     def transpose(self, a: Wire, perm: Sequence[int]) -> Wire:
         """The axes in another order."""
@@ -200,7 +216,7 @@ class Graph:
     def to_bytes(self, metadata: Mapping[str, str]) -> bytes:
         """The checked model as the bytes of an `.onnx` file; equal graphs give equal bytes.
 
-        Raises RefcodecError RC-EXPORT where the package `onnx` is missing.
+        Raises ExportError RC-EXTRA where the package `onnx` is missing.
         """
         onnx = import_onnx()
         helper, from_array = onnx.helper, onnx.numpy_helper.from_array
@@ -235,10 +251,10 @@ class Graph:
 
 
 def import_onnx() -> Any:
-    """The `onnx` package of the extra `interop`.  Raises RefcodecError RC-EXPORT where it is missing."""
+    """The `onnx` package of the extra `interop`.  Raises ExportError RC-EXTRA where it is missing."""
     try:
         for part in ("checker", "helper", "numpy_helper"):
             importlib.import_module(f"onnx.{part}")
         return importlib.import_module("onnx")
     except ImportError as error:
-        raise RefcodecError("RC-EXPORT", "ONNX needs the package onnx: pip install 'refcodec[interop]'") from error
+        raise ExportError("RC-EXTRA", "ONNX needs the package onnx: pip install 'refcodec[interop]'") from error

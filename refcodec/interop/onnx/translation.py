@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from refcodec.formats import IntFormat
-from refcodec.interop.onnx.graph import INT32, INT64, UINT8, Graph, Wire
+from refcodec.interop.onnx.graph import INT32, INT64, UINT8, Graph, Operand, Wire
 from refcodec.program.operations import Size, Tensor
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
@@ -56,7 +56,7 @@ def storage(fmt: IntFormat) -> tuple[np.dtype, int]:
 
 def port_dtype(fmt: IntFormat) -> np.dtype:
     """The element type in which a graph takes or gives a format: the narrowest of 8, 16, 32 and 64 bits."""
-    kinds = "bhil" if fmt.signed else "BHil"
+    kinds = "bhiq" if fmt.signed else "BHiq"
     return next(d for d in map(np.dtype, kinds) if np.iinfo(d).min <= fmt.lo and fmt.hi <= np.iinfo(d).max)
 
 
@@ -65,10 +65,10 @@ def scattered(values: np.ndarray, held: Held) -> np.ndarray:
     return np.repeat(values, held.phases**2, axis=0)
 
 
-def per_channel(graph: Graph, values: np.ndarray, dtype: np.dtype) -> Wire:
+def per_channel(graph: Graph, values: np.ndarray, dtype: np.dtype) -> Operand:
     """Constants of the channels, (C, 1, 1), or a single one where they are all equal."""
     if values.size and (values == values.flat[0]).all():
-        return graph.constant(int(values.flat[0]), dtype)
+        return int(values.flat[0])
     return graph.constant(values.reshape(-1, 1, 1), dtype)
 
 
@@ -133,13 +133,31 @@ class Translation:
             return [Plane(held.wire, held.zero, 1, reach.magnitude)]
         signed = self.format(name).signed
         offset = graph.add(held.wire, 1 << 15 if signed else 0)  # never negative, so that Div is a floor
-        upper = graph.cast(graph.div(offset, 256), UINT8)
-        lower = graph.cast(graph.mod(offset, 256), UINT8)
-        bytes_high = np.maximum(np.abs(reach.lo >> 8), np.abs(reach.hi >> 8))
+        upper, lower = byte(graph, offset, 1, True), byte(graph, offset, 0, False)
+        largest = np.maximum(np.abs(reach.lo >> 8), np.abs(reach.hi >> 8))
         return [
-            Plane(upper, SIGNED_ZERO if signed else 0, 256, bytes_high),
+            Plane(upper, SIGNED_ZERO if signed else 0, 256, largest),
             Plane(lower, 0, 1, np.full(len(reach.lo), 255, np.int64)),
         ]
+
+
+def byte(graph: Graph, values: Wire, position: int, last: bool) -> Wire:
+    """One byte of values that are not negative, uint8; `last` where no byte above it is in use."""
+    shifted = graph.div(values, 1 << 8 * position) if position else values
+    return graph.cast(shifted if last else graph.mod(shifted, 256), UINT8)
+
+
+def byte_planes(graph: Graph, values: Wire, largest: np.ndarray) -> list[Plane]:
+    """Values that are not negative as planes of uint8, one for each byte in use.
+
+    values  int32 or int64, at most `largest` (C,) in each channel.
+    """
+    count = max(-(-int(largest.max()).bit_length() // 8), 1)
+    planes = []
+    for k in range(count):
+        magnitude = np.where(largest >> 8 * (k + 1) > 0, 255, largest >> 8 * k)
+        planes.append(Plane(byte(graph, values, k, k == count - 1), 0, 1 << 8 * k, magnitude))
+    return planes
 
 
 def widen(graph: Graph, held: Held, dtype: np.dtype = INT64) -> Wire:
@@ -151,14 +169,14 @@ def settle(graph: Graph, held: Held) -> Held:
     """Move the phases of a transposed convolution from channels into rows and columns."""
     if held.phases == 1 and held.surplus == (0, 0):
         return held
-    wire = interleave(graph, held.wire, held.phases, held.phases) if held.phases > 1 else held.wire
-    cut = [(-n, axis) for n, axis in zip(held.surplus, (2, 3), strict=True) if n]
-    if cut:
-        wire = graph.slice(wire, [0] * len(cut), [end for end, _ in cut], [axis for _, axis in cut])
+    wire = shuffled(graph, held.wire, held.phases, held.phases) if held.phases > 1 else held.wire
+    for axis, surplus in enumerate(held.surplus, 2):
+        if surplus:
+            wire = graph.slice(wire, axis, 0, -surplus)
     return Held(wire, held.zero)
 
 
-def interleave(graph: Graph, wire: Wire, rows: int, columns: int) -> Wire:
+def shuffled(graph: Graph, wire: Wire, rows: int, columns: int) -> Wire:
     """(1, C * rows * columns, H, W) -> (1, C, H * rows, W * columns), for any H and W."""
     size = graph.lengths(wire, [2, 3])
     apart = graph.concat([graph.constant([-1, rows, columns], INT64), size], 0)

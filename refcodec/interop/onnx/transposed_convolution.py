@@ -37,6 +37,6 @@ def transposed_convolution(t: Translation, op: TransposedConvolution) -> Held:
     more = -(-longer // op.stride)
     before, after = -first, last + more
     bias = np.repeat(op.bias, op.stride**2)
-    wire = accumulate(t, op.source, weight, bias, Window(1, (before, before, after, after)))
+    wire = accumulate(t.graph, t.planes(op.source), weight, bias, Window(1, (before, before, after, after)))
     surplus = op.stride * more - longer
     return Held(wire, 0, op.stride, (surplus, surplus))

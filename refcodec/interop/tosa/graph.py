@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refcodec.errors import ModelError
+from refcodec.errors import ExportError
 from refcodec.interop.tosa.schema import (
+    BILINEAR,
     PROPAGATE,
     SINGLE_ROUND,
     Attributes,
@@ -25,18 +26,13 @@ from refcodec.interop.tosa.schema import (
 )
 
 BITS = {"BOOL": 1, "INT8": 8, "INT16": 16, "INT32": 32, "INT48": 48}
-# operators that need the extension EXT-INT16 as soon as one tensor of theirs has this type
-INT16_EXTENSION = {
-    "INT16": ("CONV2D", "DEPTHWISE_CONV2D", "TRANSPOSE_CONV2D", "CLAMP", "TABLE", "CONCAT"),
-    "INT48": ("CONV2D", "DEPTHWISE_CONV2D", "TRANSPOSE_CONV2D", "RESCALE"),
-}
 Pads = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise ModelError RC-EXPORT unless the condition holds."""
+    """Raise ExportError unless the condition holds."""
     if not condition:
-        raise ModelError("RC-EXPORT", message)
+        raise ExportError("RC-EXPORT", message)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +72,7 @@ def sums(weight: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray
 
 
 class Graph:
-    """Operators in order, their tensors and constants.  Raises ModelError RC-EXPORT from every method.
+    """Operators in order, their tensors and constants.  Raises ExportError from every method.
 
     scope       name under which new tensors are listed; the exporter sets it to the tensor that is being made.
     extensions  what the graph needs besides the profile PRO-INT.
@@ -103,7 +99,8 @@ class Graph:
     def output(self, value: Value, name: str) -> None:
         """Give a value back to the caller under a name of its own."""
         require(name not in self._tensors, f"two tensors are called {name}")
-        require(value.name not in (*self._inputs, *self._outputs), f"{name}: an input or output is already given back")
+        if value.name in (*self._inputs, *self._outputs):
+            value = self._emit("IDENTITY", [value], value.shape, value.dtype, (value.lo, value.hi))
         self._tensors = {
             (name if old == value.name else old): (replace(entry, name=name) if old == value.name else entry)
             for old, entry in self._tensors.items()
@@ -184,9 +181,8 @@ class Graph:
         attributes: Attributes | None = None,
     ) -> Value:
         value = self._value(f"{self.scope}.{len(self._tensors)}", shape, dtype, *interval)
-        types = {dtype, *(v.dtype for v in inputs if isinstance(v, Value))}
-        if any(kind in INT16_EXTENSION.get(name, ()) for name in types):
-            self.extensions.add("EXT-INT16")
+        if "INT48" in (dtype, *(v.dtype for v in inputs if isinstance(v, Value))):
+            self.extensions.add("EXT-INT16")  # INT16 convolutions and what reads their accumulators
         names = tuple(v if isinstance(v, str) else v.name for v in inputs)
         self._operators.append(OperatorEntry(kind, names, (value.name,), attributes or {}))
         return value
@@ -209,11 +205,21 @@ class Graph:
         attributes: Attributes = {"nan_mode": PROPAGATE} if nan else {}
         return self._emit(kind, [x, y], broadcast(x.shape, y.shape), dtype, interval, attributes)
 
-    def add(self, x: Value, y: Value) -> Value:
-        """x + y, INT32."""
+    def add(self, x: Value, y: Value, within: tuple[np.ndarray, np.ndarray] | None = None) -> Value:
+        """x + y, INT32;  within  a narrower range than that of the operands, for which the caller has a proof."""
         self._demand(x, "INT32")
         self._demand(y, "INT32")
-        return self._pair("ADD", x, y, "INT32", (x.lo + y.lo, x.hi + y.hi))
+        return self._pair("ADD", x, y, "INT32", within or (x.lo + y.lo, x.hi + y.hi))
+
+    def mix(self, x: Value, y: Value, weight: Value, bits: int) -> Value:
+        """(2**bits - weight) * x + weight * y, INT32, for weights of 0 .. 2**bits: 2**bits times a mean of both."""
+        require(
+            int(weight.lo.min()) >= 0 and int(weight.hi.max()) <= 1 << bits,
+            f"{self.scope}: weights {weight.lo.min()} .. {weight.hi.max()} of {bits} bits",
+        )
+        rest = self.subtract(self.scalar(1 << bits, len(weight.shape)), weight)
+        within = np.minimum(x.lo, y.lo) << bits, np.maximum(x.hi, y.hi) << bits
+        return self.add(self.multiply(x, rest), self.multiply(y, weight), within)
 
     def subtract(self, x: Value, y: Value) -> Value:
         """x - y, INT32."""
@@ -269,6 +275,13 @@ class Graph:
         shape = broadcast(x.shape, amount.shape)
         return self._emit("ARITHMETIC_RIGHT_SHIFT", [x, amount], shape, "INT32", interval, {"round": False})
 
+    def divide(self, x: Value, y: Value) -> Value:
+        """floor(x / y), INT32, for x of 0 or more and y of 1 or more."""
+        self._demand(x, "INT32")
+        self._demand(y, "INT32")
+        require(int(x.lo.min()) >= 0 and int(y.lo.min()) >= 1, f"{self.scope}: INTDIV of negative integers truncates")
+        return self._pair("INTDIV", x, y, "INT32", (x.lo // y.hi, x.hi // y.lo))
+
     def low_bits(self, x: Value, bits: int) -> Value:
         """x modulo 2**bits, INT32."""
         self._demand(x, "INT32")
@@ -278,13 +291,13 @@ class Graph:
         return self._pair("BITWISE_AND", x, self.scalar(mask, len(x.shape)), "INT32", interval)
 
     def clamp(self, x: Value, lo: int, hi: int) -> Value:
-        """Limit to lo .. hi; nothing is added where the range lies inside already.  INT8, INT16 or INT32."""
+        """Limit to lo .. hi; nothing is added where the range lies inside already.  INT8 or INT32."""
         if lo <= int(x.lo.min()) and int(x.hi.max()) <= hi:
             return x
         if x.dtype == "INT32":
             y = self.maximum(x, self.scalar(lo, len(x.shape))) if lo > int(x.lo.min()) else x
             return self.minimum(y, self.scalar(hi, len(x.shape))) if hi < int(x.hi.max()) else y
-        self._demand(x, "INT8", "INT16")
+        self._demand(x, "INT8")  # INT16 would need EXT-INT16
         ends = [constant_bytes(np.array([end]), x.dtype) for end in (lo, hi)]
         attributes: Attributes = {"min_val": ends[0], "max_val": ends[1], "nan_mode": PROPAGATE}
         return self._emit("CLAMP", [x], x.shape, x.dtype, (np.clip(x.lo, lo, hi), np.clip(x.hi, lo, hi)), attributes)
@@ -451,6 +464,20 @@ class Graph:
         operands = self._operands(x, x_zero, weight, w_zero, bias)
         return self._emit("TRANSPOSE_CONV2D", operands, (1, rows, columns, outputs), dtype, interval, attributes)
 
+    def enlarge(self, x: Value, rows: int, columns: int) -> Value:
+        """RESIZE: four neighbours weighed bilinearly, times 4 * rows * columns; INT8 as INT32, INT16 as INT48."""
+        self._demand(x, "INT8", "INT16")
+        unit = 4 * rows * columns
+        inputs: list[Value | str] = [
+            x,
+            self._shape((2 * rows, 2, 2 * columns, 2)),
+            self._shape((1 - rows, 1 - columns)),
+            self._shape((rows - 1, columns - 1)),
+        ]
+        shape = (1, x.shape[1] * rows, x.shape[2] * columns, x.shape[3])
+        dtype = "INT32" if x.dtype == "INT8" else "INT48"
+        return self._emit("RESIZE", inputs, shape, dtype, (x.lo * unit, x.hi * unit), {"mode": BILINEAR})
+
     # --- look-ups
 
     def table(self, x: Value, values: np.ndarray) -> Value:
@@ -461,19 +488,22 @@ class Graph:
         interval = np.array([values.min()]), np.array([values.max()])
         return self._emit("TABLE", [x, entries], x.shape, "INT8", interval)
 
-    def gather(self, rows: np.ndarray, dtype: str, index: Value) -> Value:
-        """The rows (K, D) of a constant that an INT32 index (..., 1) names, as (..., D)."""
+    def gather(self, rows: Value, index: Value) -> Value:
+        """The rows of (1, K, D) that an INT32 index (..., 1) names, as (..., D)."""
         self._demand(index, "INT32")
+        _, count, width = rows.shape
         require(
-            index.shape[-1] == 1 and int(index.lo.min()) >= 0 and int(index.hi.max()) < len(rows),
-            f"{self.scope}: an index {index.lo.min()} .. {index.hi.max()} into {len(rows)} rows",
+            index.shape[-1] == 1 and int(index.lo.min()) >= 0 and int(index.hi.max()) < count,
+            f"{self.scope}: an index {index.lo.min()} .. {index.hi.max()} into {count} rows",
         )
         flat = self.reshape(index, (1, int(np.prod(index.shape))))
-        entries = self.constant(rows[None], dtype)
-        found = self._emit(
-            "GATHER", [entries, flat], (1, flat.shape[1], rows.shape[1]), dtype, (entries.lo, entries.hi)
-        )
-        return self.reshape(found, (*index.shape[:-1], rows.shape[1]))
+        found = self._emit("GATHER", [rows, flat], (1, flat.shape[1], width), rows.dtype, (rows.lo, rows.hi))
+        return self.reshape(found, (*index.shape[:-1], width))
+
+    def look_up(self, entries: np.ndarray, dtype: str, index: Value) -> Value:
+        """The entries (K,) of a constant that an INT32 index of any shape names."""
+        found = self.gather(self.constant(entries.reshape(1, -1, 1), dtype), self.reshape(index, (*index.shape, 1)))
+        return self.reshape(found, index.shape)
 
     # --- arrangement
 
@@ -492,8 +522,9 @@ class Graph:
         return self._emit("TRANSPOSE", [x], shape, x.dtype, interval, {"perms": order})
 
     def concatenate(self, parts: Sequence[Value], axis: int) -> Value:
-        """Tensors of one type behind one another."""
+        """Tensors of one type, INT8 or INT32, behind one another."""
         first = parts[0]
+        self._demand(first, "INT8", "INT32")  # INT16 would need EXT-INT16
         require(len({part.dtype for part in parts}) == 1, f"{self.scope}: parts of unlike types")
         shape = list(first.shape)
         shape[axis] = sum(part.shape[axis] for part in parts)
@@ -506,7 +537,7 @@ class Graph:
     def pad(self, x: Value, pads: Pads, stored: int) -> Value:
         """Rows and columns of a constant around (1, H, W, C)."""
         shape = (1, x.shape[1] + pads[0] + pads[1], x.shape[2] + pads[2] + pads[3], x.shape[3])
-        inputs = [x, self._shape((0, 0, *pads, 0, 0)), self.constant(np.array([stored]), x.dtype)]
+        inputs: list[Value | str] = [x, self._shape((0, 0, *pads, 0, 0)), self.constant(np.array([stored]), x.dtype)]
         return self._emit("PAD", inputs, shape, x.dtype, (np.minimum(x.lo, stored), np.maximum(x.hi, stored)))
 
     def slice(self, x: Value, start: tuple[int, ...], size: tuple[int, ...]) -> Value:

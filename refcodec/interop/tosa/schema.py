@@ -17,6 +17,7 @@ IDENTIFIER = b"TOSA"
 DTYPES = {"BOOL": 1, "INT8": 3, "INT16": 4, "INT32": 5, "INT48": 6}
 SINGLE_ROUND = 1  # RoundingMode
 PROPAGATE = 1  # NanPropagationMode, which integers ignore
+BILINEAR = 2  # ResizeMode
 
 Attributes = Mapping[str, int | bool | bytes | Sequence[int]]
 
@@ -53,6 +54,7 @@ OPERATORS: dict[str, tuple[int, dict[str, str]]] = {
     "TILE": (60, {}),
     "TRANSPOSE": (61, {"perms": "int32s"}),
     "GATHER": (62, {}),
+    "RESIZE": (64, {"mode": "enum"}),
     "CAST": (65, {}),
     "RESCALE": (
         66,
@@ -65,6 +67,7 @@ OPERATORS: dict[str, tuple[int, dict[str, str]]] = {
         },
     ),
     "CONST": (67, {}),
+    "IDENTITY": (68, {}),
     "CONST_SHAPE": (75, {}),
 }
 KINDS = {"int32": "int32", "enum": "uint32", "bool": "uint8"}
@@ -110,7 +113,7 @@ class Block:
 
 
 def constant_bytes(values: np.ndarray, dtype: str) -> bytes:
-    """The bytes of a constant, little-endian; INT48 has six to a value.  `values` must fit, which nothing here checks."""
+    """The bytes of a constant that fits its type, little-endian; INT48 has six to a value."""
     if dtype == "INT48":
         return np.ascontiguousarray(values, "<i8").reshape(-1, 1).view(np.uint8)[:, :6].tobytes()
     stored = {"BOOL": "u1", "INT8": "i1", "INT16": "<i2", "INT32": "<i4"}[dtype]

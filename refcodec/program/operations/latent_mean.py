@@ -7,8 +7,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from refcodec.layers.latent_mean import SYMBOL_FORMAT, check_mean, latent_format, latent_mean, latent_mean_plain
-from refcodec.program.operations.operation import Arrays, Pointwise, Reaches, Tensor, Tensors, freeze, require
+from refcodec.layers.latent_mean import (
+    SYMBOL_FORMAT,
+    check_mean,
+    latent_format,
+    latent_mean,
+    latent_mean_plain,
+    latent_means,
+    latent_means_plain,
+    mean_format,
+)
+from refcodec.program.operations.concatenate import common_size
+from refcodec.program.operations.operation import Arrays, Pointwise, Reaches, Size, Tensor, Tensors, freeze, require
 from refcodec.program.reach import Reach
 
 
@@ -59,3 +69,68 @@ class LatentMean(Pointwise):
     def run_plain(self, inputs: Arrays, sources: Tensors, target: Tensor) -> np.ndarray:
         """Fixed-point latents by the definition."""
         return latent_mean_plain(inputs[0], self.mean, self.fraction)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatentMeans:
+    """Decoded symbols plus a fixed-point mean for each (SPEC MEAN-3).
+
+    sources  the symbols, then the means in units of 2**-fraction;  fraction  0..16.
+    """
+
+    kind: ClassVar[str] = "latent_means"
+    constants: ClassVar[dict[str, str]] = {}
+    name: str
+    sources: tuple[str, ...]
+    target: str
+    fraction: int
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the symbols and of the means."""
+        return self.sources
+
+    def check(self, sources: Tensors, target: Tensor) -> None:
+        """Raise RefcodecError unless the formats hold every sum (SPEC MEAN-2, MEAN-3)."""
+        require(len(sources) == 2, "RC-MODEL-TENSOR", f"{self.name}: reads symbols and means, not {len(sources)}")
+        symbols, means = sources
+        require(
+            symbols.channels == means.channels == target.channels,
+            "RC-MODEL-TENSOR",
+            f"{self.name}: channels {symbols.channels}, {means.channels} and {target.channels} differ",
+        )
+        widest = mean_format(self.fraction)
+        require(
+            means.format.signed and means.format.bits <= widest.bits,
+            "RC-MODEL-RANGE",
+            f"{self.name}: the means are {means.format}, {widest} or narrower wanted",
+        )
+        require(
+            symbols.format == SYMBOL_FORMAT and target.format == latent_format(self.fraction),
+            "RC-MODEL-RANGE",
+            f"{self.name}: leads from {SYMBOL_FORMAT} to {latent_format(self.fraction)}, "
+            f"not from {symbols.format} to {target.format}",
+        )
+
+    def size(self, *sizes: Size) -> Size:
+        """The size of symbols and means.  Raises ShapeError where they differ."""
+        return common_size(self.name, sizes)
+
+    def reach(self, reaches: Reaches, target: Tensor) -> Reach:
+        """Both ends of the symbols with both ends of the means."""
+        symbols, means = reaches
+        return Reach((symbols.lo << self.fraction) + means.lo, (symbols.hi << self.fraction) + means.hi)
+
+    def intermediates(self, reaches: Reaches) -> dict[str, int]:
+        """The shifted symbol."""
+        return {"shifted": int(reaches[0].magnitude.max()) << self.fraction}
+
+    def run(self, inputs: Arrays, sources: Tensors, target: Tensor) -> np.ndarray:
+        """Fixed-point latents."""
+        symbols, means = inputs
+        return latent_means(symbols, means, self.fraction)
+
+    def run_plain(self, inputs: Arrays, sources: Tensors, target: Tensor) -> np.ndarray:
+        """Fixed-point latents by the definition."""
+        symbols, means = inputs
+        return latent_means_plain(symbols, means, self.fraction)

@@ -1,0 +1,135 @@
+"""A model's programs as a folder of files in another notation, with what a run of them must give (SPEC EXP-1)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode_latents
+from refcodec.codecs.stream import Geometry
+from refcodec.errors import ExportError
+from refcodec.interop.onnx.export import export_program as export_onnx
+from refcodec.interop.onnx.graph import IR_VERSION, OPSET
+from refcodec.interop.onnx.translation import port_dtype
+from refcodec.interop.tosa.export import export_program as export_tosa
+from refcodec.program.model_file import Model
+from refcodec.program.operations import Size
+from refcodec.program.program import Program
+
+MANIFEST = "manifest.json"
+SCHEMA = "refcodec-export/1"
+Inputs = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One program in another notation.
+
+    file  name;  content  bytes;  facts  for the manifest;  dtypes  of inputs and outputs, by tensor name
+    axes  order of the axes N, C, H, W of its tensors.
+    """
+
+    file: str
+    content: bytes
+    facts: Mapping[str, Any]
+    dtypes: Mapping[str, str]
+    axes: str
+
+
+def _tosa(program: Program, sizes: Mapping[str, Size] | None, model: Model) -> Written:
+    if sizes is None:
+        raise ExportError("RC-EXPORT", "TOSA knows fixed sizes only: give the size of the picture, or a stream")
+    made = export_tosa(program, sizes)
+    ports = {"inputs": made.inputs, "outputs": made.outputs}
+    facts = {
+        "version": made.version,
+        "profile": made.profile,
+        "extensions": list(made.extensions),
+        **{
+            role: [{"name": p.name, "format": str(p.format), "dtype": p.dtype, "shape": list(p.shape)} for p in listed]
+            for role, listed in ports.items()
+        },
+    }
+    dtypes = {port.name: port.dtype for port in (*made.inputs, *made.outputs)}
+    return Written(f"{program.name}.tosa", made.content, facts, dtypes, "NHWC")
+
+
+def _onnx(program: Program, sizes: Mapping[str, Size] | None, model: Model) -> Written:
+    content = export_onnx(program, {"family": model.family, "identity": model.identity}, sizes)
+    ports = {"inputs": program.inputs, "outputs": program.outputs}
+    dtypes = {tensor.name: port_dtype(tensor.format).name for tensor in (*program.inputs, *program.outputs)}
+    facts = {
+        "opset": OPSET,
+        "ir_version": IR_VERSION,
+        **{
+            role: [{"name": t.name, "format": str(t.format), "dtype": dtypes[t.name]} for t in listed]
+            for role, listed in ports.items()
+        },
+    }
+    return Written(f"{program.name}.onnx", content, facts, dtypes, "NCHW")
+
+
+NOTATIONS: dict[str, Callable[[Program, Mapping[str, Size] | None, Model], Written]] = {"tosa": _tosa, "onnx": _onnx}
+
+
+def export_model(
+    model: Model, notation: str, size: Size | None = None, stream: bytes | None = None
+) -> dict[str, bytes]:
+    """Every program of a model in another notation, by file name, with a manifest (SPEC EXP-1).
+
+    notation  "tosa" or "onnx";  size  height and width of the picture that shapes are fixed to (TOSA needs it)
+    stream    a stream of the model: shapes are fixed to it, and its tensors come along as `.npy`, inputs and what a run
+              must give.
+    Raises ExportError, ModelError, StreamError.
+    """
+    codec = ScaleHyperprior.from_model(model)
+    inputs: Mapping[str, Inputs] = {}
+    sizes = _sizes(codec, Geometry(size[1], size[0], 3)) if size is not None else None
+    if stream is not None:
+        y, z, geometry = decode_latents(stream, codec)
+        inputs, sizes = _by_program(codec, z, y), _sizes(codec, geometry)
+    files: dict[str, bytes] = {}
+    described = {}
+    for program in (codec.h_s, codec.g_s):
+        given = inputs[program.name] if inputs else {}
+        written = NOTATIONS[notation](program, sizes[program.name] if sizes else None, model)
+        files[written.file] = written.content
+        tensors = _tensors(program, given, written) if inputs else {}
+        files |= tensors
+        described[program.name] = {
+            "file": written.file,
+            "sha256": hashlib.sha256(written.content).hexdigest(),
+            "axes": written.axes,
+            **written.facts,
+            "tensors": sorted(tensors),
+        }
+    manifest = {"schema": SCHEMA, "notation": notation, "model": model.identity, "programs": described}
+    files[MANIFEST] = json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
+    return files
+
+
+def _by_program(codec: ScaleHyperprior, z: Any, y: Any) -> dict[str, dict[str, Any]]:
+    """Something of z and of y under the names of the inputs of both programs."""
+    return {"h_s": {codec.h_s.input.name: z}, "g_s": {codec.g_s.input.name: y}}
+
+
+def _sizes(codec: ScaleHyperprior, geometry: Geometry) -> dict[str, dict[str, Size]]:
+    """Sizes of the inputs of each program for a picture."""
+    return _by_program(codec, *codec.latent_sizes(geometry))
+
+
+def _tensors(program: Program, inputs: Inputs, written: Written) -> dict[str, bytes]:
+    """Inputs of a program and the golden outputs, as `.npy` files in the layout of the notation."""
+    found = {}
+    for name, values in {**inputs, **program.run_all(inputs)}.items():
+        batch = values[None].transpose(["NCHW".index(axis) for axis in written.axes])
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(batch).astype(written.dtypes[name]))
+        found[f"{program.name}.{name}.npy"] = buffer.getvalue()
+    return found

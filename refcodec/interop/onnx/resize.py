@@ -1,0 +1,57 @@
+"""Bilinear enlargement in integer ONNX (SPEC RES-2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refcodec.interop.onnx.arithmetic import floor_division
+from refcodec.interop.onnx.graph import INT64, Graph, Wire
+from refcodec.interop.onnx.translation import Held, Translation
+from refcodec.program.operations import Resize
+
+ROWS, COLUMNS = 2, 3  # axes
+
+
+def interleaved(graph: Graph, phases: list[Wire], axis: int) -> Wire:
+    """Tensors of one shape, sample by sample in turn along rows or columns."""
+    if len(phases) == 1:
+        return phases[0]
+    stacked = graph.concat([graph.unsqueeze(phase, axis + 1) for phase in phases], axis + 1)
+    if axis == COLUMNS:
+        return graph.reshape(stacked, [0, 0, 0, -1])
+    shape = [graph.lengths(stacked, [0, 1]), graph.constant([-1], INT64), graph.lengths(stacked, [4])]
+    return graph.reshape(stacked, graph.concat(shape, 0))
+
+
+def bordered(graph: Graph, x: Wire, axis: int, count: int) -> Wire:
+    """`count` copies of the first and of the last sample of an axis before and behind it."""
+    first, last = graph.slice(x, axis, 0, 1), graph.slice(x, axis, -1)
+    return graph.concat([first] * count + [x] + [last] * count, axis)
+
+
+def _along(graph: Graph, x: Wire, axis: int, factor: int) -> Wire:
+    """Weighted sums of neighbours along an axis, the weights out of 2 * factor, for each of the factor's phases."""
+    if factor == 1:
+        return x
+    wide = bordered(graph, x, axis, 1)
+    samples = {-1: graph.slice(wide, axis, 0, -2), 0: x, 1: graph.slice(wide, axis, 2)}
+    phases = []
+    for phase in range(factor):
+        first, part = divmod(2 * phase + 1 - factor, 2 * factor)
+        sums = graph.mul(samples[first], 2 * factor - part)
+        phases.append(graph.add(sums, graph.mul(samples[first + 1], part)) if part else sums)
+    return interleaved(graph, phases, axis)
+
+
+def enlarged(graph: Graph, x: Wire, rows: int, columns: int, ends: tuple[int, int]) -> Wire:
+    """Bilinear enlargement of int64 values of lo .. hi = ends, rounded once; int32 or int64."""
+    unit = (2 * rows if rows > 1 else 1) * (2 * columns if columns > 1 else 1)
+    sums = _along(graph, _along(graph, x, ROWS, rows), COLUMNS, columns)
+    lo, hi = (np.array([end * unit], object) for end in ends)
+    return floor_division(graph, sums, lo, hi, np.array([unit // 2], object), np.array([unit], object))
+
+
+def resize(t: Translation, op: Resize) -> Held:
+    """Rows first, then columns, for a picture of any size."""
+    ends = t.reaches[op.source].joint()
+    return t.narrow(enlarged(t.graph, t.wide(op.source), op.rows, op.columns, ends), t.format(op.target))

@@ -1,0 +1,371 @@
+"""Integers of activation functions, heads and positional encodings, rounded exactly on every machine (SPEC TAB-3).
+
+Nothing here is computed in floating point. Each number is enclosed between two fractions by decimal arithmetic, whose
+operations are correctly rounded by their definition, and the enclosure is narrowed until both of its ends round to the
+same integer. Ties are known only at zero, where the enclosure is a single number: at every other rational argument
+silu, tanh, sigmoid and their inverses are transcendental (Lindemann and Weierstrass), and the sines of rational parts
+of a turn are irrational but for 0, 1/2 and 1 (Niven). Of gelu no such proof is known to us, so a number that cannot be
+told from a tie is refused, never rounded by luck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from fractions import Fraction
+from functools import lru_cache, partial
+from math import ceil, floor, isfinite
+
+import numpy as np
+from safetensors.numpy import load
+
+from refcodec.errors import ModelError, RangeError
+from refcodec.formats import MAX_BITS, IntFormat
+from refcodec.layers.positional_encoding import INDEX_FORMAT, NODE_BITS, NODES, TURN_BITS
+from refcodec.layers.table import MAX_DIRECT_BITS, check_source, check_spacing
+from refcodec.layers.threshold_head import THRESHOLDS
+
+Step = float | Fraction
+Enclosure = tuple[Fraction, Fraction]  # a number lies strictly between the two, or equals both
+Function = Callable[[Fraction, int], Enclosure]
+
+HALF = Fraction(1, 2)
+FIRST_DIGITS = 40
+LAST_DIGITS = 2560
+# Digits computed beyond those asked for. A result takes a few thousand operations on numbers below 10**4, each wrong by
+# half a unit of its last digit at most, and no difference of large numbers: less than half of these digits are lost.
+SPARE_DIGITS = 20
+TABLE_FILE, MANIFEST_FILE = "activation_tables.safetensors", "activation_tables.json"
+MANIFEST_SHA256 = "af1483ffda5c31c37152dd473e1adc0e5505683d9c6bae6e6d6d53ac28c29763"
+SINE = "sine-1025"
+
+
+# --- enclosures
+
+
+def _context(digits: int) -> Context:
+    """Decimal arithmetic with spare digits, whatever the process has set."""
+    traps = [InvalidOperation, DivisionByZero, Overflow]
+    return Context(digits + SPARE_DIGITS, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=traps)
+
+
+def _decimal(value: Fraction, context: Context) -> Decimal:
+    return context.divide(Decimal(value.numerator), Decimal(value.denominator))
+
+
+def _around(centre: Fraction, digits: int) -> Enclosure:
+    radius = Fraction(1, 10**digits)
+    return centre - radius, centre + radius
+
+
+def _beside(limit: int | Fraction, sign: int, tail: Fraction, digits: int) -> Enclosure:
+    """A number that differs from a limit by a positive tail, which is known within 10**-digits."""
+    near, far = _around(tail, digits)
+    ends = limit + sign * max(near, Fraction(0)), limit + sign * far
+    return min(ends), max(ends)
+
+
+@lru_cache(maxsize=16)
+def pi(digits: int) -> Enclosure:
+    """The ratio of circumference and diameter, within 10**-digits.
+
+    Source: Machin, 16 arctan(1/5) - 4 arctan(1/239).
+    """
+    unit = 10 ** (digits + SPARE_DIGITS)
+    total = 0
+    for factor, inverse in ((16, 5), (-4, 239)):
+        power, odd = factor * unit // inverse, 1
+        while abs(power) > 1:
+            total += power // odd
+            power, odd = -power // inverse**2, odd + 2
+    return _around(Fraction(total, unit), digits)
+
+
+def nearest(enclose: Callable[[int], Enclosure]) -> int:
+    """The integer nearest to a number, halves towards +infinity (SPEC TAB-3).
+
+    enclose  gives, for a number of digits, bounds that close in on the number as the digits grow.
+    Raises RangeError where it cannot be told from a tie.
+    """
+    digits = FIRST_DIGITS
+    while digits <= LAST_DIGITS:
+        lo, hi = enclose(digits)
+        rounded = floor(lo + HALF)
+        if lo == hi or rounded == ceil(hi + HALF) - 1:  # the number is below hi, which may itself be a tie
+            return rounded
+        digits *= 2
+    raise RangeError(f"a number cannot be told from {rounded} + 1/2 by {LAST_DIGITS} digits")
+
+
+# --- activation functions
+
+
+def _logistic_tail(x: Fraction, digits: int) -> Fraction:
+    """1 / (1 + exp(x)) for x > 0."""
+    if x > 3 * digits + 2:
+        return Fraction(0)  # x / (1 + exp(x)) is below 10**-digits
+    context = _context(digits)
+    return Fraction(context.divide(Decimal(1), context.add(Decimal(1), context.exp(_decimal(x, context)))))
+
+
+def _gaussian_tail(x: Fraction, digits: int) -> Fraction:
+    """x times the probability that a normal deviate exceeds x, for x > 0.
+
+    The probability is 1/2 - density(x) * (x + x**3 / 3 + x**5 / (3 * 5) + ...), where all terms are positive.
+    """
+    if x * x > 5 * digits:
+        return Fraction(0)  # below exp(-x * x / 2), which is below 10**-digits
+    context = _context(digits)
+    square = _decimal(x * x, context)
+    term = total = _decimal(x, context)
+    odd, settled = 3, ceil(2 * x * x)  # from there on a term is less than half the one before it
+    last = Decimal((0, (1,), -context.prec))
+    while term > last or odd < settled:
+        term = context.divide(context.multiply(term, square), Decimal(odd))
+        total = context.add(total, term)
+        odd += 2
+    lo, hi = pi(context.prec)
+    circle = _decimal(lo + hi, context)
+    density = context.divide(context.exp(_decimal(-x * x / 2, context)), context.sqrt(circle))
+    return x * (HALF - Fraction(context.multiply(density, total)))
+
+
+def gelu(x: Fraction, digits: int) -> Enclosure:
+    """x times the probability that a normal deviate is below x, within 10**-digits.
+
+    Source: Hendrycks and Gimpel 2016, the form with the error function.
+    """
+    return _beside(max(x, Fraction(0)), -1, _gaussian_tail(abs(x), digits), digits) if x else (x, x)
+
+
+def silu(x: Fraction, digits: int) -> Enclosure:
+    """x / (1 + exp(-x)), within 10**-digits."""
+    return _beside(max(x, Fraction(0)), -1, abs(x) * _logistic_tail(abs(x), digits), digits) if x else (x, x)
+
+
+def tanh(x: Fraction, digits: int) -> Enclosure:
+    """The hyperbolic tangent, within 10**-digits."""
+    sign = 1 if x > 0 else -1
+    return _beside(sign, -sign, 2 * _logistic_tail(2 * abs(x), digits), digits) if x else (x, x)
+
+
+def sigmoid(x: Fraction, digits: int) -> Enclosure:
+    """1 / (1 + exp(-x)), within 10**-digits."""
+    above = int(x > 0)
+    return _beside(above, 1 - 2 * above, _logistic_tail(abs(x), digits), digits) if x else (HALF, HALF)
+
+
+FUNCTIONS: dict[str, Function] = {"gelu": gelu, "silu": silu, "tanh": tanh, "sigmoid": sigmoid}
+
+
+# --- tables
+
+
+def _exact(number: Step, name: str) -> Fraction:
+    if not isfinite(number):
+        raise RangeError(f"{name} must be a number, got {number}")
+    return Fraction(number)
+
+
+def _positive(number: Step, name: str) -> Fraction:
+    if not number > 0:
+        raise RangeError(f"{name} must be above zero, got {number}")
+    return _exact(number, name)
+
+
+def _entries(
+    function: Function, values: Iterable[int], source_step: Step, target: IntFormat, target_step: Step
+) -> np.ndarray:
+    """The function at values of the source, in units of the target, rounded and limited, int32."""
+    unit, wanted = _positive(source_step, "source step"), _positive(target_step, "target step")
+
+    def entry(value: int) -> int:
+        def enclose(digits: int) -> Enclosure:
+            lo, hi = function(value * unit, digits)
+            return lo / wanted, hi / wanted
+
+        return min(max(nearest(enclose), target.lo), target.hi)
+
+    entries = np.array([entry(value) for value in values], np.int64)
+    IntFormat(32, True).check(entries, "entries")
+    return entries.astype(np.int32)
+
+
+def activation_table(
+    function: Function, source: IntFormat, source_step: Step, target: IntFormat, target_step: Step
+) -> np.ndarray:
+    """The entries of a direct table of a function (SPEC TAB-1, TAB-3).
+
+    function  such as `gelu`;  source  2..10 bits;  source_step, target_step  what one unit of either format means.
+    Returns (2**bits,) int32: nearest integers, halves towards +infinity, limited to `target`.  Raises RangeError.
+    """
+    check_source(source, MAX_DIRECT_BITS)
+    return _entries(function, range(source.lo, source.hi + 1), source_step, target, target_step)
+
+
+def activation_nodes(
+    function: Function, source: IntFormat, source_step: Step, target: IntFormat, target_step: Step, spacing: int
+) -> np.ndarray:
+    """The nodes of an interpolated table of a function (SPEC TAB-2, TAB-3).
+
+    source  2..16 bits;  spacing  nodes stand 2**spacing apart, 1..bits - 1;  the rest as for `activation_table`.
+    Returns (2**(bits - spacing) + 1,) int32; the last one belongs to one beyond the largest value.  Raises RangeError.
+    """
+    check_spacing(spacing, source)
+    return _entries(function, range(source.lo, source.hi + 2, 1 << spacing), source_step, target, target_step)
+
+
+# --- heads
+
+
+def head_thresholds(function: Function, steps: Sequence[Step]) -> np.ndarray:
+    """The thresholds of an exact head: what 255 * function rounds to, for every accumulator (SPEC HEAD-1).
+
+    function  `sigmoid`, or `tanh` for (tanh(x) + 1) / 2;  steps  (C,) what one unit of each accumulator means.
+    Returns (C, 255) int64, within what an accumulator of 48 bits can tell apart.  Raises RangeError.
+
+    Sample k begins where the head reaches (2k - 1) / 510, which is at x = ln((2k - 1) / (511 - 2k)) for the sigmoid and
+    at half of that for the other. For k = 128 that is zero, which rounds up; all others are irrational.
+    """
+    if function not in (tanh, sigmoid):
+        raise RangeError("an exact head is a sigmoid or a tanh")
+    scale = 1 if function is sigmoid else 2
+    units = [scale * _positive(step, "step") for step in steps]
+    lo, hi = -(1 << MAX_BITS - 1) - 1, (1 << MAX_BITS - 1) - 1
+    rows = [[min(max(_threshold(k, unit), lo), hi) for k in range(1, THRESHOLDS + 1)] for unit in units]
+    return np.array(rows, np.int64).reshape(-1, THRESHOLDS)
+
+
+def _threshold(k: int, unit: Fraction) -> int:
+    """The largest accumulator whose sample is below k."""
+    ratio = Fraction(2 * k - 1, 2 * (THRESHOLDS + 1) - 1 - 2 * k)
+    if ratio == 1:
+        return -1
+
+    def enclose(digits: int) -> Enclosure:
+        context = _context(digits)
+        lo, hi = _around(Fraction(context.ln(_decimal(ratio, context))), digits)
+        return lo / unit - HALF, hi / unit - HALF
+
+    return nearest(enclose)
+
+
+# --- positional encodings
+
+
+def sine_nodes() -> np.ndarray:
+    """A quarter of a sine wave in units of 2**-24 (SPEC PE-1).
+
+    Returns (1025,) int32, each the nearest integer.
+    """
+    inside = [nearest(partial(sine_node, k)) for k in range(1, NODES - 1)]
+    return np.array([0, *inside, 1 << NODE_BITS], np.int32)
+
+
+def sine_node(k: int, digits: int) -> Enclosure:
+    """The sine of k / 1024 of a quarter turn, in units of 2**-24, by its series."""
+    context = _context(digits)
+    lo, hi = pi(context.prec)
+    angle = _decimal(k * (lo + hi) / (4 * (NODES - 1)), context)
+    square = context.minus(context.multiply(angle, angle))
+    term = total = angle
+    odd = 3
+    while abs(term) > Decimal((0, (1,), -context.prec)):
+        term = context.divide(context.multiply(term, square), Decimal(odd * (odd - 1)))
+        total = context.add(total, term)
+        odd += 2
+    lo, hi = _around(Fraction(total), digits)
+    return lo * (1 << NODE_BITS), hi * (1 << NODE_BITS)
+
+
+def phase_increments(bases: Sequence[Step], frames: int) -> np.ndarray:
+    """Phase of one frame for sines of base * frame / frames (SPEC PE-2).
+
+    bases  (L,) angles in radians, each taken for exactly the number that it is: those of a trained model are float32
+    frames  number of frames, 1 .. 2**22.
+    Returns (L,) int64 in units of 2**-40 turns, nearest, modulo one turn.  Raises RangeError.
+    """
+    if not 1 <= frames <= INDEX_FORMAT.hi + 1:
+        raise RangeError(f"frames must be 1..{INDEX_FORMAT.hi + 1}, got {frames}")
+    turns = [_exact(base, "base") * (1 << TURN_BITS - 1) / frames for base in bases]
+    found = [nearest(partial(_divided_by_pi, turn)) for turn in turns]
+    return np.array([phase % (1 << TURN_BITS) for phase in found], np.int64)
+
+
+def _divided_by_pi(number: Fraction, digits: int) -> Enclosure:
+    lo, hi = pi(digits)
+    ends = number / lo, number / hi
+    return min(ends), max(ends)
+
+
+# --- shipped tables
+
+
+@dataclass(frozen=True, slots=True)
+class StandardTable:
+    """A table that comes with refcodec: a function between formats with steps of 2**-fraction (SPEC TAB-3).
+
+    function  a key of FUNCTIONS;  spacing  of the nodes of an interpolated table, 0 for a direct one.
+    """
+
+    function: str
+    source: IntFormat
+    source_fraction: int
+    target: IntFormat
+    target_fraction: int
+    spacing: int
+
+    @property
+    def name(self) -> str:
+        """Such as `gelu-s16f10-s16f10-spacing7`, or `tanh-s8f4-s8f6` for a direct one."""
+        formats = f"{self.source}f{self.source_fraction}-{self.target}f{self.target_fraction}"
+        return f"{self.function}-{formats}" + (f"-spacing{self.spacing}" if self.spacing else "")
+
+    def build(self) -> np.ndarray:
+        """Recompute the entries or nodes, int32."""
+        steps = Fraction(1, 1 << self.source_fraction), Fraction(1, 1 << self.target_fraction)
+        common = FUNCTIONS[self.function], self.source, steps[0], self.target, steps[1]
+        return activation_nodes(*common, self.spacing) if self.spacing else activation_table(*common)
+
+
+def standard_tables() -> tuple[StandardTable, ...]:
+    """The shipped tables: interpolated ones of 513 and 4097 nodes, direct ones of 8 and 10 bits (SPEC TAB-3).
+
+    Values have 5, 3 and 3 integer bits beside the sign; results of tanh and sigmoid have one, which holds 1.
+    """
+    found = []
+    for bits, fraction, spacing in ((16, 10, 7), (16, 10, 4), (8, 4, 0), (10, 6, 0)):
+        fmt = IntFormat(bits, True)
+        for function in FUNCTIONS:
+            target_fraction = fraction if function in {"gelu", "silu"} else bits - 2
+            found.append(StandardTable(function, fmt, fraction, fmt, target_fraction, spacing))
+    return tuple(found)
+
+
+def load_activation_table(name: str) -> np.ndarray:
+    """The entries or nodes of a shipped table, int32 (SPEC TAB-3).
+
+    name  of a StandardTable, or `sine-1025`.  Raises ModelError RC-MODEL-TENSOR naming those shipped, RC-MODEL-HASH.
+    """
+    folder = importlib.resources.files("refcodec.quantize")
+    manifest = (folder / MANIFEST_FILE).read_bytes()
+    found = hashlib.sha256(manifest).hexdigest()
+    if found != MANIFEST_SHA256:
+        raise ModelError("RC-MODEL-HASH", f"{MANIFEST_FILE}: wanted SHA-256 {MANIFEST_SHA256}, got {found}")
+    described = json.loads(manifest)["tables"]
+    if name not in described:
+        raise ModelError("RC-MODEL-TENSOR", f"no shipped table {name!r}; there are: {', '.join(described)}")
+    table = load((folder / TABLE_FILE).read_bytes())[name]
+    found = table_sha256(table)
+    if found != described[name]["sha256"]:
+        raise ModelError("RC-MODEL-HASH", f"{name}: wanted SHA-256 {described[name]['sha256']}, got {found}")
+    return table.astype(np.int32)
+
+
+def table_sha256(table: np.ndarray) -> str:
+    """SHA-256 of the little-endian bytes of a table, as the manifest states it."""
+    return hashlib.sha256(table.astype(table.dtype.newbyteorder("<")).tobytes()).hexdigest()
