@@ -49,6 +49,12 @@ REAL: dict[str, Callable] = {
     "tanh": mpmath.tanh,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
 }
+MIRRORED: dict[str, Callable] = {  # the function of -x, from x and the function of x
+    "gelu": lambda x, y: y - x,
+    "silu": lambda x, y: y - x,
+    "tanh": lambda x, y: -y,
+    "sigmoid": lambda x, y: 1 - y,
+}
 CURVATURE = {  # largest absolute second derivative
     "gelu": Fraction(7979, 10_000),
     "silu": Fraction(1, 2),
@@ -300,6 +306,8 @@ def test_phase_increments_are_those_of_the_exact_bases(rng: np.random.Generator)
         with mpmath.workdps(400):
             wanted = [rounded(number(Fraction(base)) * 2**39 / (mpmath.pi * frames)) % 2**40 for base in bases]
         assert found.tolist() == wanted
+    of_floats = phase_increments(np.array(SINGLE, np.float32), 132)
+    assert of_floats.tolist() == phase_increments(SINGLE, 132).tolist()
     assert {0, 2**40 - 1} <= set(phase_increments([1e-13, -6e-12], 1).tolist())
 
 
@@ -309,7 +317,7 @@ def test_phase_increments_round_up_to_a_whole_turn_and_wrap() -> None:
 
 
 def test_phase_increments_refuse_what_is_no_number_and_too_many_frames() -> None:
-    for base in (float("nan"), float("inf")):
+    for base in (float("nan"), float("inf"), np.float32("nan")):
         with pytest.raises(RangeError, match=r"^RC-RANGE: base must be a number, got (nan|inf)"):
             phase_increments([1.0, base], 132)
     for frames in (0, 2**22 + 1):
@@ -366,9 +374,12 @@ def manifest() -> dict:
 
 @lru_cache
 def real_values(function: str, source: IntFormat, places: int) -> list[mpmath.mpf]:
-    """The oracle's function at every value of a format."""
+    """The oracle's function at every value of a signed format, computed where it is positive and mirrored."""
     with mpmath.workdps(25):
-        return [REAL[function](mpmath.mpf(v) / 2**places) for v in range(source.lo, source.hi + 1)]
+        upper = [mpmath.mpf(v) / 2**places for v in range(source.hi + 2)]
+        found = [REAL[function](x) for x in upper]
+        lower = [MIRRORED[function](x, y) for x, y in zip(upper[:0:-1], found[:0:-1], strict=True)]
+        return [*lower, *found[:-1]]
 
 
 def error(table: StandardTable) -> mpmath.mpf:

@@ -20,10 +20,13 @@ from refcodec.layers.gdn import (
     Norm,
     gdn,
     gdn_divisor,
+    gdn_fault,
     gdn_norm,
     gdn_plain,
     inverse_gdn,
     inverse_gdn_plain,
+    norm_fault,
+    product_fault,
 )
 from refcodec.models import float_layers
 from refcodec.models.checkpoint import load_parameters
@@ -111,7 +114,7 @@ def every_sample(fmt: IntFormat, channels: int) -> np.ndarray:
 @pytest.mark.parametrize("shift", [0, 1, 3])
 def test_gdn_agrees_on_all_pairs_of_small_samples(squared: bool, source: IntFormat, shift: int) -> None:
     norm = norm_of([[1, 3], [0, 2]], [5, 4], squared, shift)
-    found = agree(every_sample(source, 2), norm, affine_of([40, -23], [-3, 5], 2), S3)
+    found = agree(every_sample(source, 2), norm, affine_of([80, -200], [-3, 5], 2), S3)
     assert {S3.lo, S3.hi} <= set(found.ravel().tolist())
 
 
@@ -275,10 +278,11 @@ def exact_norms(x: np.ndarray, norm: Norm) -> np.ndarray:
 
 
 def drawn(bits: int, squared: bool, rng: np.random.Generator) -> tuple[np.ndarray, Norm]:
-    """64 channels of 128 x 128 samples, sparse gamma, divisors of all sizes."""
+    """64 channels of 128 x 128 samples, sparse gamma, divisors of all sizes, but 2**(bits - 3) of the first eight."""
     x = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (64, 128, 128)) >> rng.integers(0, bits, (64, 128, 128))
     gamma = rng.integers(0, 2**8, (64, 64)) * (rng.random((64, 64)) < 0.3)
     beta = np.maximum(rng.integers(1, 2**30, 64) >> rng.integers(0, 28, 64), 4)
+    gamma[:8], beta[:8] = 0, 2 * 4 ** (bits - 6) if squared else 2**bits
     return x.astype(np.int16), norm_of(gamma, beta, squared, 5 if squared else 3)
 
 
@@ -291,7 +295,9 @@ def test_gdn_agrees_on_a_million_values(bits: int, squared: bool, rng: np.random
     divisor = np.sqrt(norms * 32.0).astype(np.int64) if squared else (norms + 4) // 8
     assert norms.max() * 32 < 2**52, "so that the root of a double is exact"
     scale = rng.integers(-(2**16), 2**16, 64) * int(divisor.mean() // 2 ** (bits + 2) + 1)
-    affine = affine_of(scale, rng.integers(-(2**14), 2**14, 64), 6)
+    offset = rng.integers(-(2**7), 2**7, 64)
+    scale[:8], offset[:8] = 2 ** (bits + 2) * np.array([1, -1] * 4), 0  # half a step for each unit of x
+    affine = affine_of(scale, offset, 6)
     numerator = x * affine.scale[:, None, None] + affine.offset[:, None, None] * divisor
     denominator = divisor << 6
     floor, remainder = np.divmod(numerator, denominator)
@@ -300,7 +306,7 @@ def test_gdn_agrees_on_a_million_values(bits: int, squared: bool, rng: np.random
     assert found.size >= 10**6
     np.testing.assert_array_equal(found, wanted)
     tie, inside = 2 * remainder == denominator, (wanted > S8.lo) & (wanted < S8.hi)
-    assert min((tie & inside & (numerator < 0)).sum(), (tie & inside & (numerator > 0)).sum()) > 50
+    assert min((tie & inside & (numerator < 0)).sum(), (tie & inside & (numerator > 0)).sum()) > 1000
     assert min((wanted == S8.lo).sum(), (wanted == S8.hi).sum()) > 1000
     agree(x[:, :1, :4].copy(), norm, affine, S8)
 
@@ -313,15 +319,122 @@ def test_inverse_agrees_on_a_million_values(bits: int, squared: bool, rng: np.ra
     divisor = np.sqrt(norms * 32.0).astype(np.int64) if squared else (norms + 4) // 8
     offset, multiplier = rng.integers(-(2**14), 2**14, 64), rng.integers(1, 2**15, 64) >> rng.integers(0, 15, 64)
     shift = np.full(64, 12 + bits)
-    multiplier[::2], shift[::2] = 2**14, 12 + bits  # ties where the product is an odd multiple of a power of two
+    offset[:8], multiplier[:8] = 0, 2**14  # half a step for each unit of x
     product = (x * divisor + offset[:, None, None]) * multiplier[:, None, None]
     wanted = np.clip((product + (1 << 11 + bits)) >> (12 + bits), S8.lo, S8.hi)
     columns = offset, multiplier.astype(np.int32), shift.astype(np.int8)
     np.testing.assert_array_equal(inverse_gdn(x, norm, *columns, S48, S8), wanted)
     tie, inside = product % (1 << 12 + bits) == 1 << 11 + bits, (wanted > S8.lo) & (wanted < S8.hi)
-    assert min((tie & inside & (product < 0)).sum(), (tie & inside & (product > 0)).sum()) > 20
+    assert min((tie & inside & (product < 0)).sum(), (tie & inside & (product > 0)).sum()) > 1000
     assert min((wanted == S8.lo).sum(), (wanted == S8.hi).sum()) > 1000
     agree_inverse(x[:, :1, :4].copy(), norm, columns, S48, S8)
+
+
+# --- what the integers stand for
+
+TRAINED = "balle2018-gdn-n32-m64-lambda0130.safetensors"
+LARGEST_BOUND = {8: 0.55, 12: 1.5, 16: 17.0}  # LSB; gamma has 16 bits at most, which 16-bit activations show
+
+
+def layer_of(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Resolved beta (32,) and gamma (32, 32), float64: a trained layer, or one drawn like it."""
+    if name == "drawn":
+        rng = np.random.default_rng(7)
+        gamma = np.exp(rng.normal(-5, 1.5, (32, 32))) * (rng.random((32, 32)) < 0.6) + np.diag(rng.uniform(0, 0.3, 32))
+        return rng.uniform(0.01, 2, 32), gamma
+    path = folder.parent / "models" / TRAINED
+    if not path.is_file():
+        pytest.skip(f"no trained model {TRAINED}")
+    stored = load_parameters(path)
+    beta = float_layers.resolve_parametrisation(stored[f"{name}.beta"], float_layers.BETA_BOUND)
+    gamma = float_layers.resolve_parametrisation(stored[f"{name}.gamma"], float_layers.GAMMA_BOUND)
+    return beta.astype(np.float64), gamma.astype(np.float64)
+
+
+class Approximation:
+    """One float layer, its integer constants, and how far the two may be apart (docs in the test below)."""
+
+    def __init__(self, beta: np.ndarray, gamma: np.ndarray, squared: bool, bits: int, rng: np.random.Generator) -> None:
+        self.squared, self.fmt = squared, IntFormat(bits, True)
+        x = rng.laplace(0, beta.mean() / gamma.sum(axis=1).mean(), (32, 24, 24))
+        self.step = np.quantile(np.abs(x), 0.999) / self.fmt.hi
+        self.x = np.clip(np.round(x / self.step), self.fmt.lo, self.fmt.hi).astype(np.int64)
+        self.power = self.x**2 if squared else np.abs(self.x)
+        unit = self.step**2 if squared else self.step
+        most = (self.fmt.magnitude**2 if squared else self.fmt.magnitude) * gamma.sum(axis=1) + beta / unit
+        self.gain = np.minimum(65535 / gamma.max(axis=1), 2.0**46 / most)  # integer units of one unit of gamma
+        self.gamma, self.beta = np.round(gamma * self.gain[:, None]), np.round(beta * self.gain / unit)
+        self.exact = np.tensordot(gamma, self.power * unit, 1) + beta[:, None, None]  # the norm
+        ideal = self.exact * (self.gain / unit)[:, None, None]
+        gamma_error = np.abs(self.gamma - gamma * self.gain[:, None])
+        beta_error = np.abs(self.beta - beta * self.gain / unit)
+        self.doubt = (np.tensordot(gamma_error, self.power, 1) + beta_error[:, None, None]) / ideal
+        self.ideal = ideal
+
+    def norm(self, shift: int) -> Norm:
+        return norm_of(self.gamma, self.beta, self.squared, shift)
+
+    def divisor_step(self, shift: int) -> tuple[np.ndarray, np.ndarray]:
+        """Integer units of the divisor in one of the float divisor, (C,), and the relative doubt of each divisor."""
+        if self.squared:
+            doubt = 1 - np.sqrt(1 - self.doubt) + 1 / np.sqrt(self.ideal * 2.0**shift)
+            return np.sqrt(self.gain * 2.0**shift) / self.step, doubt
+        doubt = self.doubt + (shift > 0) * 2.0 ** (shift - 1) / self.ideal
+        return self.gain / self.step / 2.0**shift, doubt
+
+    def forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Integer results, exact results in LSB, and the bound of their difference."""
+        y = self.x * self.step / (np.sqrt(self.exact) if self.squared else self.exact)
+        lsb = np.abs(y).max() * 0.95 / self.fmt.hi
+        for shift, fraction in product(range(16, -1, -1) if self.squared else range(48), range(16, -1, -1)):
+            step, doubt = self.divisor_step(shift)
+            ideal = self.step * step / lsb * 2.0**fraction
+            affine = affine_of(np.round(ideal), np.zeros(32), fraction)
+            magnitude = self.fmt.magnitude
+            if not norm_fault(self.norm(shift), magnitude, S48) and not gdn_fault(self.norm(shift), magnitude, affine):
+                break
+        relative = (1 + 0.5 / ideal[:, None, None]) / (1 - doubt) - 1
+        return gdn(self.x, self.norm(shift), affine, self.fmt), y / lsb, 0.5 + np.abs(y / lsb) * relative
+
+    def inverse(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same of the inverse."""
+        shift, zeros = 0, np.zeros(32, np.int64)
+        while product_fault(self.norm(shift), self.fmt.magnitude, zeros, S48) is not None:
+            shift += 1
+        narrow = product_fault(self.norm(shift), self.fmt.magnitude, zeros, S32) is None
+        step, doubt = self.divisor_step(shift)
+        y = self.x * self.step * (np.sqrt(self.exact) if self.squared else self.exact)
+        lsb = np.abs(y).max() * 0.95 / self.fmt.hi
+        factor = self.step / step / lsb
+        shifts = (31 if narrow else 15) - 1 - np.floor(np.log2(factor)).astype(int)
+        ideal = factor * 2.0**shifts
+        columns = zeros, np.floor(ideal).astype(np.int32), shifts.astype(np.int8)
+        relative = (1 + doubt) * (1 + 1 / ideal[:, None, None]) - 1
+        found = inverse_gdn(self.x, self.norm(shift), *columns, S32 if narrow else S48, self.fmt)
+        return found, y / lsb, 0.5 + np.abs(y / lsb) * relative
+
+
+@BOTH
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize("name", ["drawn", "g_a.1", "g_s.5"])
+def test_integers_approximate_the_float_layer(
+    name: str, direction: str, bits: int, squared: bool, rng: np.random.Generator, request: pytest.FixtureRequest
+) -> None:
+    """The difference to float64 on the same quantised samples stays within what rounding explains, sample by sample.
+
+    A norm is off by what its rounded constants make of the powers; the root and the shift of the divisor add at most
+    one unit and half a unit; scale and multiplier are off by half a unit and one. The result is rounded once, which is
+    half an LSB.
+    """
+    folder = Path() if name == "drawn" else request.getfixturevalue("data")
+    layer = Approximation(*layer_of(name, folder), squared, bits, rng)
+    found, exact, bound = layer.forward() if direction == "forward" else layer.inverse()
+    error = np.abs(found - np.clip(exact, layer.fmt.lo, layer.fmt.hi))
+    assert (error <= bound + 1e-6).all()
+    assert 0.49 < error.max() <= bound.max() < LARGEST_BOUND[bits]
+    assert 0.24 < np.sqrt((error**2).mean()) < 0.32, "one rounding makes 0.289"
+    assert layer.fmt.hi in np.abs(found.astype(np.int64)).clip(0, layer.fmt.hi)
 
 
 # --- the norm
@@ -465,7 +578,7 @@ def test_inverse_refuses_what_follows_the_product(
 
 
 def test_divisor_refuses_norms_outside_its_domain() -> None:
-    with pytest.raises(RangeError, match="norm: .* leave s48"):
+    with pytest.raises(RangeError, match=r"norm: values .* leave s48"):
         gdn_divisor(np.array([2**47]), False, 0)
     with pytest.raises(RangeError, match="radicand must be"):
         gdn_divisor(np.array([2**46]), True, 16)
@@ -503,7 +616,7 @@ GAMMA, BETA = [[1, 3], [0, 2]], [5, 4]
         (inverse([[1]], BETA, False, S32), S8, S8, "RC-MODEL-TENSOR", r"gamma \(1, 1\) for 2 channels"),
         (inverse(GAMMA, BETA, False, S32, shift=[1]), S8, S8, "RC-MODEL-TENSOR", r"shift \(1,\) for 2 channels"),
         (inverse(GAMMA, BETA, False, S32), S8, IntFormat(17, True), "RC-MODEL-RANGE", "activations of 2..16 bits"),
-        (inverse(GAMMA, BETA, False, IntFormat(32, False)), S8, S8, "RC-MODEL-RANGE", "signed sums wanted, got u2, s48"),
+        (inverse(GAMMA, BETA, False, IntFormat(32, False)), S8, S8, "RC-MODEL-RANGE", "wanted, got u2, s48,"),
         (inverse(GAMMA, BETA, False, S48, multiplier=[1, 2**15]), S8, S8, "RC-MODEL-RANGE", "multiplier: .* leave u15"),
         (inverse(GAMMA, [2**24, 1], False, S32), S8, S8, "RC-MODEL-OVERFLOW", "the product may reach"),
         (inverse(GAMMA, BETA, False, S32, offset=[2**31, 0]), S8, S8, "RC-MODEL-OVERFLOW", "the product may reach"),
@@ -543,7 +656,7 @@ def occurring(program: Program) -> tuple[list[int], list[int]]:
 @BOTH
 @pytest.mark.parametrize("source", [S3, U3, S4], ids=str)
 @pytest.mark.parametrize("shift", [0, 2])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_operations_reach_exactly_what_occurs(squared: bool, source: IntFormat, shift: int, seed: int) -> None:
     rng = np.random.default_rng([seed, shift, squared])
     gamma, beta = rng.integers(0, 4, (2, 2)), rng.integers(4, 30, 2)

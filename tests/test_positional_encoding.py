@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import naive_tables
@@ -127,6 +128,20 @@ def test_positional_encoding_reads_any_layout_and_dtype_and_changes_nothing(rng:
     wanted = naive_tables.positional_encoding(77, steps[::-2].tolist(), True, SINE.tolist(), 14)
     assert found.ravel().tolist() == wanted
     np.testing.assert_array_equal(steps, kept)
+
+
+UNCOMPILED = """
+import numpy as np
+from refcodec.layers.positional_encoding import positional_encoding
+nodes = np.append(np.arange(1024, dtype=np.int32), np.int32(1 << 24))
+steps = np.arange(4) << 38
+print(positional_encoding(np.ones((1, 1, 1), int), steps, False, nodes, 14).ravel().tolist())
+"""
+
+
+def test_positional_encoding_reads_no_node_beyond_the_last(run_uncompiled: Callable[..., str]) -> None:
+    """At the top of the wave the next node has no weight, so a read beyond the end shows without compilation only."""
+    assert run_uncompiled(UNCOMPILED).strip() == "[0, 16384, 0, -16384, 16384, 0, -16384, 0]"
 
 
 # --- refusals

@@ -290,14 +290,17 @@ def test_resize_operation_refuses(factors: Any, source: Any, target: Any, code: 
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 1), (2, 2), (3, 2)])
-def test_resize_reach_and_intermediates_are_attained_and_never_passed(rows: int, columns: int) -> None:
-    """All planes of 2 x 2 samples -3 .. 2 in one channel and 1 .. 2 in another."""
+@pytest.mark.parametrize(("lo", "hi"), [(-4, 1), (-1, 3)])
+def test_resize_reach_and_intermediates_are_attained_and_never_passed(
+    rows: int, columns: int, lo: int, hi: int
+) -> None:
+    """All planes of 2 x 2 samples lo .. hi in one channel and 0 .. 1 in another."""
     op, target = Resize("r", "x", "y", rows, columns), Tensor("y", 2, IntFormat(3, True))
-    source = Reach(np.array([-3, 1]), np.array([2, 2]))
+    source = Reach(np.array([lo, 0]), np.array([hi, 1]))
     reach, largest = op.reach([source], target), op.intermediates([source])
     seen: dict[str, int] = {"row": 0, "sum": 0, "rounded": 0}
     unit = 4 * rows * columns
-    for c, values in enumerate((range(-3, 3), range(1, 3))):
+    for c, values in enumerate((range(lo, hi + 1), range(2))):
         planes = np.array(list(product(values, repeat=4))).reshape(-1, 2, 2)
         outputs, sums = resize(planes, rows, columns, IntFormat(3, True)), numerators(planes, rows, columns)
         assert (outputs.min(), outputs.max()) == (reach.lo[c], reach.hi[c])

@@ -132,7 +132,7 @@ def test_interpolated_table_rounds_ties_up_on_rising_and_falling_lines() -> None
 def test_interpolated_table_agrees_on_the_steepest_lines(source: IntFormat, spacing: int) -> None:
     """A rise of 2**32 - 1 times a part of 2**15 - 1: catches products, and differences of nodes, of 32 bits."""
     nodes = np.where(np.arange(2 ** (16 - spacing) + 1) % 2, INT32.max, INT32.min).astype(np.int32)
-    near = np.unique(np.concatenate([np.arange(n - 100, n + 100) for n in range(0, 2**16 + 1, 2**14)]))
+    near = np.unique(np.concatenate([np.arange(n - 200, n + 200) for n in range(0, 2**16 + 1, 2**14)]))
     x = every(source).ravel()[near[(near >= 0) & (near < 2**16)]].reshape(1, 1, -1)
     found = agree(x, nodes, spacing, source, S32)
     assert int(found.min()) == INT32.min

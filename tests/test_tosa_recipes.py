@@ -5,6 +5,7 @@ Every comparison is exact. Where a recipe chooses its form by width, every form 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tosa_oracle
 
+from refcodec.errors import ExportError
 from refcodec.formats import IntFormat, multiplier_bits
 from refcodec.interop.tosa.export import export_program
 from refcodec.interop.tosa.graph import Graph
@@ -20,24 +22,36 @@ from refcodec.interop.tosa.scale_index import scale_index
 from refcodec.interop.tosa.schema import file_bytes
 from refcodec.interop.tosa.signal import Signal, Step
 from refcodec.program.operations import (
+    Add,
     Clip,
+    Concatenate,
     Convolution,
+    Crop,
+    DepthwiseConvolution,
+    Embedding,
+    Gdn,
+    InterpolatedTable,
+    InverseGdn,
     LatentMean,
+    LatentMeans,
+    LayerNorm,
+    LeakyRequantise,
+    Linear,
+    MaskedConvolution,
+    Nearest,
+    Pad,
+    PixelShuffle,
+    PositionalEncoding,
     Requantise,
+    Resize,
     ScaleIndex,
+    ScaleSpace,
+    Table,
     Tensor,
+    ThresholdHead,
     TransposedConvolution,
+    Warp,
 )
-from refcodec.program.operations.embedding import Embedding
-from refcodec.program.operations.gdn import Gdn, InverseGdn
-from refcodec.program.operations.layer_norm import LayerNorm
-from refcodec.program.operations.leaky_requantise import LeakyRequantise
-from refcodec.program.operations.positional_encoding import PositionalEncoding
-from refcodec.program.operations.resize import Resize
-from refcodec.program.operations.scale_space import ScaleSpace
-from refcodec.program.operations.table import InterpolatedTable, Table
-from refcodec.program.operations.threshold_head import ThresholdHead
-from refcodec.program.operations.warp import Warp
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
 
@@ -366,11 +380,11 @@ def test_tosa_convolution_beyond_32_bits_agrees_after_requantisation(fmt: IntFor
     multiplier, shift = scales(multiplier_bits(accumulator), 64, rng, range(24, 36))
     tensors = Tensor("x", 8, fmt), Tensor("a", 64, accumulator), Tensor("y", 64, IntFormat(16, True))
     program = Program("wide", tensors, (op, Requantise("r", "a", "y", multiplier, shift)))
-    x = with_extremes(ends(rng, fmt, (8, 130, 130)), weight, fmt, 1)
+    x = with_extremes(ends(rng, fmt, (8, 92, 92)), weight, fmt, 1)
     found = agree(program, x)["y"]
-    assert found.size >= MILLION
+    assert found.size >= MILLION // 2
     assert {-(2**15), 2**15 - 1} <= set(found.ravel().tolist())
-    assert len(np.unique(found)) > 30_000
+    assert len(np.unique(found)) > 20_000
 
 
 TRANSPOSED = [  # activation, weight bits, kernel, stride, padding, output padding, size, extensions
@@ -412,6 +426,19 @@ def test_tosa_transposed_convolution_agrees_on_a_million_accumulators(
     assert {int(found[:2].min()), int(found[:2].max())} == {int(reach.lo[:2].min()), int(reach.hi[:2].max())}
 
 
+def test_tosa_convolution_of_bytes_agrees_with_biases_of_46_bits(rng: np.random.Generator) -> None:
+    """Catches a bias that is cut, and accumulators beyond 32 bits that a single plane of products belongs to."""
+    fmt = IntFormat(8, True)
+    weight, bias = drawn_layer(rng, fmt, (64, 4, 3, 3), 2**46)
+    bias[2:40] >>= rng.integers(0, 40, 38)
+    op = Convolution("c", "x", "a", fmt, 1, 1, weight, bias)
+    shift = np.clip([int(v).bit_length() - 2 for v in np.abs(bias)], 17, 62)
+    tensors = Tensor("x", 4, fmt), Tensor("a", 64, IntFormat(48, True)), Tensor("y", 64, IntFormat(16, True))
+    last = Requantise("r", "a", "y", np.resize([2**15 - 1, 2**14, 9999], 64), shift)
+    found = agree(Program("biased", tensors, (op, last)), ends(rng, fmt, (4, 64, 64)))["y"]
+    assert len(np.unique(found)) > 1000
+
+
 def test_tosa_transposed_convolution_beyond_32_bits_agrees_after_requantisation(rng: np.random.Generator) -> None:
     fmt = IntFormat(16, False)
     weight, bias = drawn_layer(rng, IntFormat(16, True), (32, 8, 5, 5), 2**36)
@@ -420,15 +447,15 @@ def test_tosa_transposed_convolution_beyond_32_bits_agrees_after_requantisation(
     multiplier, shift = scales(15, 32, rng, range(24, 36))
     tensors = Tensor("x", 8, fmt), Tensor("a", 32, accumulator), Tensor("y", 32, IntFormat(16, False))
     program = Program("wide", tensors, (op, Requantise("r", "a", "y", multiplier, shift)))
-    found = agree(program, ends(rng, fmt, (8, 91, 92)))["y"]
-    assert found.size >= MILLION
+    found = agree(program, ends(rng, fmt, (8, 52, 53)))["y"]
+    assert found.size >= MILLION // 3
     assert {0, 2**16 - 1} <= set(found.ravel().tolist())
 
 
 # --- leaky rectifier, tables, heads
 
 
-@pytest.mark.parametrize("target", [IntFormat(8, True), IntFormat(16, True), IntFormat(12, True)], ids=str)
+@pytest.mark.parametrize("target", [IntFormat(8, True), IntFormat(12, True)], ids=str)
 def test_tosa_leaky_requantise_agrees_on_a_million_constructed_values(
     target: IntFormat, rng: np.random.Generator
 ) -> None:
@@ -637,7 +664,7 @@ def test_tosa_inverse_gdn_agrees(
     fmt: IntFormat, gamma_bits: int, squared: bool, norm_shift: int, product_bits: int, rng: np.random.Generator
 ) -> None:
     channels = 16
-    x, gamma, beta = normalisation(fmt, channels, gamma_bits, MILLION // (8 if squared else 1), rng)
+    x, gamma, beta = normalisation(fmt, channels, gamma_bits, MILLION // (10 if squared else 2), rng)
     beta[0] = 1 << norm_shift  # the smallest norm whose divisor is one
     beta = np.maximum(beta, beta[0]) if not squared else beta
     formats = IntFormat(gamma_bits, False), IntFormat(48, True), IntFormat(product_bits, True)
@@ -653,7 +680,7 @@ def test_tosa_inverse_gdn_agrees(
 def test_tosa_gdn_agrees(squared: bool, norm_shift: int, rng: np.random.Generator) -> None:
     """Quotients of both signs, ties among them."""
     fmt, channels = IntFormat(8, True), 16
-    x, gamma, beta = normalisation(fmt, channels, 8, MILLION // 2, rng)
+    x, gamma, beta = normalisation(fmt, channels, 8, MILLION // (8 if squared else 1), rng)
     beta = beta + 256
     scale, offset = rng.integers(-(2**14), 2**14, channels), rng.integers(-100, 100, channels)
     constants = squared, norm_shift, 3, gamma, beta, scale, offset
@@ -666,7 +693,232 @@ def test_tosa_gdn_agrees(squared: bool, norm_shift: int, rng: np.random.Generato
 def test_tosa_layer_norm_agrees(rng: np.random.Generator) -> None:
     fmt, channels = IntFormat(8, True), 24
     x, _, _ = normalisation(fmt, channels, 8, MILLION // 2, rng)
-    scale, offset = rng.integers(-(2**8), 2**8, channels), rng.integers(-(2**8), 2**8, channels)
+    scale, offset = rng.integers(-(2**11), 2**11, channels), rng.integers(-(2**8), 2**8, channels)
     op = LayerNorm("n", "x", "y", 5, 0, 4, scale, offset)
     found = agree(single(op, fmt, channels, IntFormat(9, True)), x)["y"]
-    assert len(np.unique(found)) > 100
+    assert len(np.unique(found)) > 300
+
+
+# --- the other linear layers
+
+
+@pytest.mark.parametrize(
+    ("fmt", "bits", "extensions"),
+    [(IntFormat(8, False), 8, ()), (IntFormat(16, True), 6, ("EXT-INT16",)), (IntFormat(14, True), 10, ())],
+    ids=str,
+)
+def test_tosa_linear_agrees_on_a_million_accumulators(
+    fmt: IntFormat, bits: int, extensions: tuple[str, ...], rng: np.random.Generator
+) -> None:
+    weight, bias = drawn_layer(rng, IntFormat(bits, True), (64, 12, 1, 1), 10**5)
+    op = Linear("l", "x", "y", IntFormat(bits, True), weight[:, :, 0, 0], bias)
+    x = ends(rng, fmt, (12, 128, 124))
+    for o in range(4):
+        x[:, o, 0] = np.where(weight[o, :, 0, 0] > 0, fmt.hi, fmt.lo)
+        x[:, o, 1] = np.where(weight[o, :, 0, 0] > 0, fmt.lo, fmt.hi)
+    found = agree(single(op, fmt, 12, IntFormat(32, True), 64), x, extensions=extensions)["y"]
+    reach = op.reach([Reach.whole(fmt, 12)], Tensor("y", 64, IntFormat(32, True)))
+    for o in range(4):
+        assert (found[o].min(), found[o].max()) == (reach.lo[o], reach.hi[o])
+
+
+@pytest.mark.parametrize(("mask", "kernel"), [("causal", 5), ("checkerboard", 5), ("causal", 3)])
+def test_tosa_masked_convolution_agrees_on_a_million_accumulators(
+    mask: str, kernel: int, rng: np.random.Generator
+) -> None:
+    fmt = IntFormat(8, True)
+    weight, bias = drawn_layer(rng, fmt, (64, 3, kernel, kernel), 10**5)
+    for ky in range(kernel):
+        for kx in range(kernel):
+            middle = kernel // 2
+            live = (ky, kx) < (middle, middle) if mask == "causal" else (ky + kx) % 2 == 1
+            weight[:, :, ky, kx] *= live
+    op = MaskedConvolution("m", "x", "y", fmt, mask, kernel // 2, weight, bias)
+    found = agree(single(op, fmt, 3, IntFormat(24, True), 64), ends(rng, fmt, (3, 126, 126)))
+    assert found["y"].size >= MILLION
+
+
+@pytest.mark.parametrize(
+    ("fmt", "bits", "kernel", "stride", "padding", "extensions"),
+    [
+        (IntFormat(8, False), 8, 5, 2, 2, ()),
+        (IntFormat(16, True), 8, 3, 1, 1, ("EXT-INT16",)),
+        (IntFormat(12, False), 12, 4, 1, 1, ()),
+        (IntFormat(8, True), 4, 2, 3, 0, ()),
+    ],
+    ids=str,
+)
+def test_tosa_depthwise_convolution_agrees_on_a_million_accumulators(
+    fmt: IntFormat,
+    bits: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    extensions: tuple[str, ...],
+    rng: np.random.Generator,
+) -> None:
+    """Catches kernels that meet the wrong channel."""
+    weight, bias = drawn_layer(rng, IntFormat(bits, True), (64, 1, kernel, kernel), 10**5)
+    op = DepthwiseConvolution("d", "x", "y", IntFormat(bits, True), stride, padding, weight[:, 0], bias)
+    x = ends(rng, fmt, (64, 126 * stride + kernel, 127 * stride))
+    x[:, 30:50, 30:50], x[:, 60:80, 30:50] = fmt.lo, fmt.hi
+    found = agree(single(op, fmt, 64, IntFormat(32, True)), x, extensions=extensions)["y"]
+    reach = op.reach([Reach.whole(fmt, 64)], Tensor("y", 64, IntFormat(32, True)))
+    assert found.size >= MILLION
+    assert {int(found[:2].min()), int(found[:2].max())} == {int(reach.lo[:2].min()), int(reach.hi[:2].max())}
+
+
+def test_tosa_depthwise_convolution_beyond_32_bits_agrees_after_requantisation(rng: np.random.Generator) -> None:
+    fmt = IntFormat(16, True)
+    weight, bias = drawn_layer(rng, IntFormat(16, True), (64, 1, 5, 5), 2**37)
+    op = DepthwiseConvolution("d", "x", "a", IntFormat(16, True), 1, 2, weight[:, 0], bias)
+    multiplier, shift = scales(15, 64, rng, range(24, 36))
+    tensors = Tensor("x", 64, fmt), Tensor("a", 64, IntFormat(40, True)), Tensor("y", 64, IntFormat(16, True))
+    program = Program("wide", tensors, (op, Requantise("r", "a", "y", multiplier, shift)))
+    assert agree(program, ends(rng, fmt, (64, 73, 74)))["y"].size >= MILLION // 3
+
+
+# --- sums and moves
+
+MOVED = [IntFormat(8, False), IntFormat(16, True), IntFormat(16, False), IntFormat(4, True)]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "multipliers", "shift", "target"),
+    [
+        (IntFormat(8, True), IntFormat(8, False), (8192, -12288), 14, IntFormat(8, True)),
+        (IntFormat(8, False), IntFormat(8, False), (1, 1), 0, IntFormat(8, False)),
+        (IntFormat(8, True), IntFormat(16, True), (2**22 + 1, 2**15), 23, IntFormat(8, False)),
+        (IntFormat(16, True), IntFormat(16, False), (2**30, -(2**29) - 5), 31, IntFormat(16, True)),
+        (IntFormat(16, True), IntFormat(16, True), (2**30, 2**30 - 1), 40, IntFormat(6, True)),
+    ],
+    ids=str,
+)
+def test_tosa_add_agrees(
+    left: IntFormat,
+    right: IntFormat,
+    multipliers: tuple[int, int],
+    shift: int,
+    target: IntFormat,
+    rng: np.random.Generator,
+) -> None:
+    shape = (16, 256, 256) if shift < 30 else (16, 96, 96)
+    sides = [ends(rng, fmt, shape) >> rng.integers(0, fmt.bits, shape) for fmt in (left, right)]
+    sides[1][0] = 0
+    tensors = Tensor("l", 16, left), Tensor("r", 16, right), Tensor("y", 16, target)
+    op = Add("a", ("l", "r"), "y", shift, np.array(multipliers))
+    found = agree(Program("add", tensors, (op,)), *sides)["y"]
+    assert len(np.unique(found)) > 50
+    if shift:
+        total = sides[0] * multipliers[0] + sides[1] * multipliers[1]
+        assert ((total & ((1 << shift) - 1)) == 1 << (shift - 1)).sum() > 10, "ties"
+
+
+@pytest.mark.parametrize("fmt", MOVED, ids=str)
+def test_tosa_moves_agree_on_a_million_values(fmt: IntFormat, rng: np.random.Generator) -> None:
+    """Crop, pad, pixel shuffle, nearest and concatenation in one program; every sample differs from its neighbours."""
+    formats = [Tensor(name, channels, fmt) for name, channels in zip("xwcpsnk", (36, 2, 36, 36, 6, 6, 8), strict=True)]
+    program = Program(
+        "moves",
+        tuple(formats),
+        (
+            Crop("crop", "x", "c", 1, 0, 2, 5),
+            Pad("pad", "c", "p", 3, 1, 0, 2),
+            PixelShuffle("shuffle", "p", "s", 2, 3),
+            Nearest("nearest", "s", "n", 2, 3),
+            Concatenate("concatenate", ("w", "n"), "k"),
+        ),
+    )
+    x = ends(rng, fmt, (36, 60, 70))
+    w = ends(rng, fmt, (2, 63 * 4, 65 * 9))
+    found = agree(program, x, w)
+    assert sum(found[name].size for name in "cpsnk") >= MILLION
+    assert (found["p"][:, :3] == 0).all()
+
+
+@pytest.mark.parametrize("fraction", [0, 10])
+def test_tosa_latent_means_agree_on_a_million_pairs(fraction: int, rng: np.random.Generator) -> None:
+    mean = IntFormat(16 + fraction, True)
+    symbols, means = ends(rng, IntFormat(16, True), (16, 256, 256)), ends(rng, mean, (16, 256, 256))
+    tensors = (
+        Tensor("s", 16, IntFormat(16, True)),
+        Tensor("m", 16, mean),
+        Tensor("y", 16, IntFormat(17 + fraction, True)),
+    )
+    found = agree(Program("means", tensors, (LatentMeans("m", ("s", "m"), "y", fraction),)), symbols, means)["y"]
+    assert (found.min(), found.max()) == (2 * mean.lo, 2**fraction * (2**15 - 1) + mean.hi)
+
+
+# --- refusals
+
+
+def refused(op: Any, source: IntFormat, channels: int, target: IntFormat, outputs: int | None = None) -> str:
+    """The message with which an export is refused."""
+    with pytest.raises(ExportError) as caught:
+        export_program(single(op, source, channels, target, outputs), {"x": (8, 8)})
+    assert caught.value.code == "RC-EXPORT"
+    return caught.value.message
+
+
+def test_tosa_export_refuses_what_32_bits_cannot_hold(rng: np.random.Generator) -> None:
+    wide, byte = IntFormat(16, True), IntFormat(8, True)
+    gamma, beta = np.full((4, 4), 2**15), np.full(4, 2**20)
+    constants = False, 0, 8, gamma, beta, np.full(4, 2**20), np.zeros(4, np.int64)
+    message = refused(Gdn("n", "x", "y", IntFormat(16, False), IntFormat(48, True), *constants), byte, 4, byte)
+    assert re.fullmatch(r"TOSA cannot express n, gdn: y\.\d+: values .* may leave INT32; INTDIV has 32 bits.*", message)
+    message = refused(LayerNorm("n", "x", "y", 5, 0, 4, np.full(4, 2**9), np.full(4, 3)), wide, 4, byte)
+    assert re.fullmatch(r"TOSA cannot express n, layer_norm: y: reads .* more than 32 bits.*; INTDIV has 32.*", message)
+
+
+def test_tosa_export_refuses_a_root_of_30_bits() -> None:
+    gamma, beta = np.zeros((2, 2), np.int64), np.full(2, 2**43)
+    formats = IntFormat(1, False), IntFormat(48, True), IntFormat(48, True)
+    scale = np.zeros(2, np.int64), np.ones(2, np.int64), np.full(2, 40)
+    message = refused(
+        InverseGdn("n", "x", "y", *formats, True, 16, gamma, beta, *scale), IntFormat(8, True), 2, IntFormat(8, True)
+    )
+    assert message.startswith("TOSA cannot express n, inverse_gdn: y: a square root of 30 bits; a square root can have")
+
+
+def test_tosa_export_refuses_small_shifts_after_wide_accumulators() -> None:
+    weight = np.full((1, 8, 1, 1), 2**15 - 1)
+    op = Convolution("c", "x", "a", IntFormat(16, True), 1, 0, weight, np.zeros(1, np.int64))
+    fmt, wide = IntFormat(16, True), IntFormat(40, True)
+    tensors = Tensor("x", 8, fmt), Tensor("a", 1, wide), Tensor("y", 1, fmt)
+    for last in (
+        Requantise("r", "a", "y", np.array([2**14]), np.array([16])),
+        LeakyRequantise("r", "a", "y", np.array([2**14]), np.array([7]), np.array([16])),
+        Clip("r", "a", "y", -5, 5),
+    ):
+        with pytest.raises(ExportError, match=r"^RC-EXPORT: TOSA cannot express r, .*more than 32 bits"):
+            export_program(Program("small", tensors, (op, last)), {"x": (4, 4)})
+
+
+def test_tosa_export_refuses_tensors_that_no_file_can_give_back() -> None:
+    weight = np.full((1, 8, 1, 1), 2**15 - 1)
+    op = Convolution("c", "x", "y", IntFormat(16, True), 1, 0, weight, np.zeros(1, np.int64))
+    program = single(op, IntFormat(16, True), 8, IntFormat(40, True), 1)
+    with pytest.raises(ExportError, match=r"^RC-EXPORT: y: TOSA outputs have no format as wide as s40$"):
+        export_program(program, {"x": (4, 4)})
+    wide = single(Requantise("r", "x", "y", np.array([1]), np.array([40])), IntFormat(40, True), 1, IntFormat(8, True))
+    with pytest.raises(ExportError, match=r"^RC-EXPORT: x: TOSA inputs have no format as wide as s40$"):
+        export_program(wide, {"x": (4, 4)})
+
+
+def test_tosa_export_refuses_resizing_17_bits_and_endless_tables() -> None:
+    fmt = IntFormat(17, True)
+    assert refused(Resize("r", "x", "y", 2, 2), fmt, 3, fmt).endswith(
+        "at most 16 bits, not s17; RESIZE takes at most 16 bits"
+    )
+    nodes = np.linspace(0, 2**24, 1025).astype(np.int64)
+    op = PositionalEncoding("p", "x", "y", True, 7, np.arange(2), nodes)
+    program = single(op, IntFormat(22, False), 1, IntFormat(9, True), 4)
+    with pytest.raises(ExportError, match="a table of 4194304 frame numbers and 4 channels is too large"):
+        export_program(program, {"x": (1, 1)})
+
+
+def test_tosa_scale_index_refuses_a_threshold_that_its_type_cannot_hold() -> None:
+    thresholds = np.sort(np.arange(63)[None])
+    thresholds[0, 0] = -(2**31) - 1
+    message = refused(ScaleIndex("s", "x", "y", thresholds), IntFormat(32, True), 1, IntFormat(6, False))
+    assert message.endswith("a threshold below everything that the accumulator's type holds")

@@ -333,8 +333,9 @@ def test_warp_operation_runs_and_sizes(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(program.run_all_plain({"volume": volume, "flow": flow})["y"], found["y"])
     assert found["y"].dtype == np.int16
     assert program.all_sizes({"volume": (5, 7), "flow": (5, 7)})["y"] == (5, 7)
-    with pytest.raises(ShapeError, match=r"^RC-SHAPE: w: the volume is \(5, 7\), the flow \(5, 6\)$"):
-        program.all_sizes({"volume": (5, 7), "flow": (5, 6)})
+    for height, width in ((5, 6), (5, 8), (4, 7), (6, 7)):
+        with pytest.raises(ShapeError, match=rf"^RC-SHAPE: w: the volume is \(5, 7\), the flow \({height}, {width}\)$"):
+            program.all_sizes({"volume": (5, 7), "flow": (height, width)})
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,9 @@ def layer_norm_fault(lo: int, hi: int, spread: Spread, affine: Affine) -> str | 
     # C * x - sum(x) is the sum of C - 1 differences
     pairs = zip(affine.scale.tolist(), affine.offset.tolist(), strict=True)
     numerator = max((channels - 1) * span * abs(s) + divisor * abs(o) for s, o in pairs)
-    denominator = divisor << affine.fraction
-    if max(2 * numerator + denominator, 2 * denominator) >= DIVISION_LIMIT:
-        return f"numerators up to {numerator} and denominators up to {denominator} leave 64 bits"
+    denominator = divisor << affine.fraction  # below 2**47, so its double needs no check
+    if 2 * numerator + denominator >= DIVISION_LIMIT:
+        return f"numerators up to {numerator} over denominators up to {denominator} leave 64 bits"
     return None
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from fractions import Fraction
 from functools import lru_cache, partial
-from math import ceil, floor, isfinite
+from math import ceil, floor
 
 import numpy as np
 from safetensors.numpy import load
@@ -166,9 +166,10 @@ FUNCTIONS: dict[str, Function] = {"gelu": gelu, "silu": silu, "tanh": tanh, "sig
 
 
 def _exact(number: Step, name: str) -> Fraction:
-    if not isfinite(number):
-        raise RangeError(f"{name} must be a number, got {number}")
-    return Fraction(number)
+    try:
+        return Fraction(*number.as_integer_ratio())
+    except (ValueError, OverflowError) as error:  # neither nan nor an infinity has a ratio
+        raise RangeError(f"{name} must be a number, got {number}") from error
 
 
 def _positive(number: Step, name: str) -> Fraction:

@@ -1,4 +1,4 @@
-"""Cases for leaky rectifiers, divisive and layer normalisation: constructed corners, then counted values (SPEC VEC-2)."""
+"""Cases for leaky rectifiers, divisive and layer normalisation: constructed corners, then drawn values (SPEC VEC-2)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _leaky(
 def forward(gamma: Any, beta: Any, squared: bool, **changes: Any) -> Gdn:
     """A layer of the narrowest gamma format, a norm of 48 bits, scale 1 and offset 0, with changes."""
     gamma, count = np.array(gamma), len(beta)
-    fields = {"norm_shift": 0, "fraction": 0, "scale": [1] * count, "offset": [0] * count} | changes
+    fields: dict[str, Any] = {"norm_shift": 0, "fraction": 0, "scale": [1] * count, "offset": [0] * count} | changes
     fmt = IntFormat(max(int(gamma.max()).bit_length(), 1), False)
     scale, offset = np.array(fields["scale"]), np.array(fields["offset"])
     constants = gamma, np.array(beta), scale, offset
@@ -172,7 +172,12 @@ def _forward(
 def inverse(gamma: Any, beta: Any, squared: bool, product: IntFormat, **changes: Any) -> InverseGdn:
     """A layer of the narrowest gamma format, a norm of 48 bits, offset 0, multiplier 1 and shift 1, with changes."""
     gamma, count = np.array(gamma), len(beta)
-    fields = {"norm_shift": 0, "offset": [0] * count, "multiplier": [1] * count, "shift": [1] * count} | changes
+    fields: dict[str, Any] = {
+        "norm_shift": 0,
+        "offset": [0] * count,
+        "multiplier": [1] * count,
+        "shift": [1] * count,
+    } | changes
     fmt = IntFormat(max(int(gamma.max()).bit_length(), 1), False)
     constants = (np.array(fields[name]) for name in ("offset", "multiplier", "shift"))
     head = ("inverse_gdn", "x", "y", fmt, S48, product, squared, fields["norm_shift"])
@@ -180,7 +185,7 @@ def inverse(gamma: Any, beta: Any, squared: bool, product: IntFormat, **changes:
 
 
 def inverse_gdn_cases() -> Iterator[Case]:
-    """Both norms: ties, the matrix, shifts and roots at their steps, both profiles at their ends, and illegal layers."""
+    """Both norms: ties, the matrix, shifts and roots at their steps, both profiles at their ends, illegal layers."""
     op = inverse([[0]], [3], False, S32)
     comment = "halves on both sides of zero and both ends: catches rounding away from zero or to even, and wrapping"
     x = row(S8.lo, *range(-7, 8), S8.hi)
@@ -192,8 +197,8 @@ def inverse_gdn_cases() -> Iterator[Case]:
         x = numbered(11, (3, 2, 3), -128, 127)
         yield _inverse(f"matrix-{'root' if squared else 'sum'}", op, x, S8, S16, comment, "Negative")
     gamma = numbered(13, (4, 4), 0, 255) * (numbered(14, (4, 4), 0, 2) > 0)
-    tail = {"multiplier": numbered(16, (4,), 1, 32767), "shift": [28, 27, 29, 28]}
-    op = inverse(gamma, numbered(15, (4,), 1, 1 << 16), True, S48, norm_shift=1, **tail)
+    drawn: dict[str, Any] = {"multiplier": numbered(16, (4,), 1, 32767), "shift": [28, 27, 29, 28]}
+    op = inverse(gamma, numbered(15, (4,), 1, 1 << 16), True, S48, norm_shift=1, **drawn)
     yield _inverse("drawn-root", op, numbered(17, (4, 2, 4), S12.lo, S12.hi), S12, S12, "drawn values", "Negative")
     yield from _inverse_extremes()
     yield from _inverse_invalid()
@@ -210,8 +215,8 @@ def _inverse_extremes() -> Iterator[Case]:
     yield _inverse("shifted", op, row(*range(-6, 7)), S8, S16, comment, "Tie")
     ends = row(S16.lo, S16.lo + 1, -1, 0, 1, S16.hi)
     for product, bits, divisor in ((S48, 15, TOP >> 15), (S32, 31, 65535)):
-        offset = product.hi - (divisor << 15)
-        tail = {"offset": [offset], "multiplier": [(1 << bits) - 1], "shift": [product.bits + bits - 15]}
+        rest = product.hi - (divisor << 15)
+        tail = {"offset": [rest], "multiplier": [(1 << bits) - 1], "shift": [product.bits + bits - 15]}
         op = inverse([[1]], [divisor - (1 << 15)], False, product, **tail)
         comment = "the product reaches the end of its format: catches products of fewer bits"
         yield _inverse(f"widest-{product}", op, ends, S16, S16, comment, "ExtremeAccumulator")

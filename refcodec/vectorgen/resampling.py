@@ -75,6 +75,12 @@ def scale_space_cases() -> Iterator[Case]:
     flat = np.repeat(np.array([S16.lo, -1, S16.hi]), 16).reshape(3, 4, 4)
     comment = "catches weights that do not sum to their unit, and sums that have fewer bits than they need"
     yield _scaled("flat", flat, 3, S16, comment, "ExtremeAccumulator", "Negative")
+    ties = [
+        [-1, -1, 3, -2, -2, 1, -2, 1, 3, -2, 3], [3, 0, 1, 1, -1, -3, -2, -3, 3, 1, 1],
+        [-3, 0, -3, 3, 3, 1, 2, -1, 2, -1, -3], [-3, -3, -2, 3, 2, -3, 2, 2, 0, 0, -3],
+    ]  # fmt: skip
+    comment = "the middle samples become -1/2, -3/2, 3/2 and 1/2: catches rounding to even, away from or towards zero"
+    yield _scaled("ties", np.array(ties)[:, None], 1, S8, comment, "Tie", "Negative")
     order, comment = scattered(4, (2, 2, 6), S8), "catches slices, channels, rows and columns exchanged"
     yield _scaled("order", order, 2, S8, f"{comment}; halves on both sides of zero in the halving", "Tie", "Negative")
     for levels, height, width in ((1, 1, 1), (1, 3, 2), (2, 2, 2), (3, 4, 12), (4, 8, 8)):

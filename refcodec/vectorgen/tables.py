@@ -80,7 +80,7 @@ def interpolated_table_cases() -> Iterator[Case]:
     comment = "halves on rising and falling lines: catches rounding to even, away from zero, and towards zero"
     yield _joined("ties", ties, IntFormat(4, True), S8, every(IntFormat(4, True)), comment, "Tie", "Negative")
     for source in (IntFormat(6, True), IntFormat(6, False)):
-        for spacing in range(1, 6):
+        for spacing in (1, 3, 5):
             op = InterpolatedTable("lines", "x", "y", spacing, scattered(spacing, (1 << 6 - spacing) + 1, S8))
             comment = "every value: catches an index or a part cut at the wrong bit"
             yield _joined(f"every-{source}-{spacing}", op, source, S8, every(source), comment, "Negative")
@@ -91,7 +91,7 @@ def interpolated_table_cases() -> Iterator[Case]:
     gelu = InterpolatedTable("lines", "x", "y", 7, load_activation_table("gelu-s16f10-s16f10-spacing7"))
     x = np.concatenate([ends(S16).ravel(), np.arange(-3072, 3072, 61), S16.hi - np.arange(129)]).reshape(1, 1, -1)
     comment = "the shipped nodes, and every value before the last one: catches a node missing at the end"
-    yield _joined("gelu", gelu, S16, S16, x, comment, "Negative", "Tie")
+    yield _joined("gelu", gelu, S16, S16, x, comment, "Negative")
     for label, spacing, count, peak, code in (
         ("spacing-0", 0, 257, 0, "RC-MODEL-RANGE"),
         ("spacing-8", 8, 2, 0, "RC-MODEL-RANGE"),

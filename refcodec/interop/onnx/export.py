@@ -11,14 +11,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from refcodec.errors import ExportError
+from refcodec.interop.onnx.add import add
 from refcodec.interop.onnx.clip import clip
+from refcodec.interop.onnx.concatenate import concatenate
 from refcodec.interop.onnx.convolution import convolution
+from refcodec.interop.onnx.crop import crop
+from refcodec.interop.onnx.depthwise_convolution import depthwise_convolution
 from refcodec.interop.onnx.embedding import embedding
 from refcodec.interop.onnx.gdn import gdn, inverse_gdn
 from refcodec.interop.onnx.graph import Graph, Wire
-from refcodec.interop.onnx.latent_mean import latent_mean
+from refcodec.interop.onnx.latent_mean import latent_mean, latent_means
 from refcodec.interop.onnx.layer_norm import layer_norm
 from refcodec.interop.onnx.leaky_requantise import leaky_requantise
+from refcodec.interop.onnx.linear import linear
+from refcodec.interop.onnx.masked_convolution import masked_convolution
+from refcodec.interop.onnx.nearest import nearest
+from refcodec.interop.onnx.pad import pad
+from refcodec.interop.onnx.pixel_shuffle import pixel_shuffle
 from refcodec.interop.onnx.positional_encoding import positional_encoding
 from refcodec.interop.onnx.requantise import requantise
 from refcodec.interop.onnx.resize import resize
@@ -35,15 +44,25 @@ from refcodec.program.program import Program
 
 Recipe = Callable[[Translation, Any], Held]
 RECIPES: dict[str, Recipe] = {
+    "add": add,
     "clip": clip,
+    "concatenate": concatenate,
     "convolution": convolution,
+    "crop": crop,
+    "depthwise_convolution": depthwise_convolution,
     "embedding": embedding,
     "gdn": gdn,
     "interpolated_table": interpolated_table,
     "inverse_gdn": inverse_gdn,
     "latent_mean": latent_mean,
+    "latent_means": latent_means,
     "layer_norm": layer_norm,
     "leaky_requantise": leaky_requantise,
+    "linear": linear,
+    "masked_convolution": masked_convolution,
+    "nearest": nearest,
+    "pad": pad,
+    "pixel_shuffle": pixel_shuffle,
     "positional_encoding": positional_encoding,
     "requantise": requantise,
     "resize": resize,
@@ -54,7 +73,6 @@ RECIPES: dict[str, Recipe] = {
     "transposed_convolution": transposed_convolution,
     "warp": warp,
 }
-REFUSED: dict[str, str] = {}  # kind -> why it has no exact form
 
 
 def export_model(model: Model, taps: bool = False) -> dict[str, bytes]:
@@ -97,11 +115,10 @@ def export_program(
 
 
 def recipe(kind: str, name: str) -> Recipe:
-    """The recipe of a kind of operation.  Raises ExportError RC-EXPORT naming the operation and the reason."""
-    if kind in RECIPES:
-        return RECIPES[kind]
-    reason = REFUSED.get(kind, "no recipe is known")
-    raise ExportError("RC-EXPORT", f"{name}: ONNX has no exact form of {kind}: {reason}")
+    """The recipe of a kind of operation.  Raises ExportError RC-EXPORT naming the operation."""
+    if kind not in RECIPES:
+        raise ExportError("RC-EXPORT", f"{name}: no exact form of {kind} in ONNX is known")
+    return RECIPES[kind]
 
 
 def _given(translation: Translation, tensor: Tensor) -> Wire:

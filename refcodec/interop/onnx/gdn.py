@@ -9,7 +9,7 @@ from refcodec.interop.onnx.convolution import POINT, accumulate
 from refcodec.interop.onnx.graph import INT32, INT64, Wire
 from refcodec.interop.onnx.requantise import scaled
 from refcodec.interop.onnx.translation import Held, Translation, byte_planes, per_channel
-from refcodec.program.operations.gdn import Gdn, InverseGdn
+from refcodec.program.operations import Gdn, InverseGdn
 
 
 def divisor(t: Translation, op: Gdn | InverseGdn) -> Wire:
@@ -45,4 +45,4 @@ def inverse_gdn(t: Translation, op: InverseGdn) -> Held:
     product = graph.mul(t.wide(op.source), divisor(t, op))
     product = graph.add(product, per_channel(graph, op.offset, INT64))
     bound = np.full(len(op.beta), op.intermediates([t.reaches[op.source]])["product"], object)
-    return scaled(t, product, (-bound, bound), op, Held(product), op.target)
+    return scaled(t, product, (-bound, bound), (op.multiplier, op.shift), Held(product), op.target)

@@ -166,7 +166,9 @@ class Graph:
         """a limited to lo .. hi."""
         if a.dtype == INT64:
             return self.at_least(self.at_most(a, hi), lo)
-        return self.call("Clip", [a, self.constant(lo, a.dtype), self.constant(hi, a.dtype)])
+        limits = np.iinfo(a.dtype)
+        ends = max(lo, int(limits.min)), min(hi, int(limits.max))
+        return self.call("Clip", [a, *(self.constant(end, a.dtype) for end in ends)])
 
     def cast(self, a: Wire, dtype: np.dtype) -> Wire:
         """The same values in another type, which must hold them: a runtime wraps what does not fit."""
@@ -205,7 +207,8 @@ class Graph:
 
     def reshape(self, a: Wire, shape: Wire | Sequence[int]) -> Wire:
         """The same values in another shape; one axis may be -1, and 0 keeps the length of that axis."""
-        return self.call("Reshape", [a, shape if isinstance(shape, Wire) else self.constant(list(shape), INT64)])
+        wanted = shape if isinstance(shape, Wire) else self.constant(np.array(shape, np.int64), INT64)
+        return self.call("Reshape", [a, wanted])
 
     def lengths(self, a: Wire, axes: Sequence[int]) -> Wire:
         """The lengths of some axes, one-dimensional int64."""

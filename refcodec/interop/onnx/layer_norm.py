@@ -5,7 +5,7 @@ from __future__ import annotations
 from refcodec.interop.onnx.arithmetic import isqrt, rounding_division
 from refcodec.interop.onnx.graph import INT64
 from refcodec.interop.onnx.translation import Held, Translation, per_channel
-from refcodec.program.operations.layer_norm import LayerNorm
+from refcodec.program.operations import LayerNorm
 
 
 def layer_norm(t: Translation, op: LayerNorm) -> Held:

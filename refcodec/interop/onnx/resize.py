@@ -5,22 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from refcodec.interop.onnx.arithmetic import floor_division
-from refcodec.interop.onnx.graph import INT64, Graph, Wire
-from refcodec.interop.onnx.translation import Held, Translation
+from refcodec.interop.onnx.graph import Graph, Wire
+from refcodec.interop.onnx.translation import COLUMNS, ROWS, Held, Translation, interleaved
 from refcodec.program.operations import Resize
-
-ROWS, COLUMNS = 2, 3  # axes
-
-
-def interleaved(graph: Graph, phases: list[Wire], axis: int) -> Wire:
-    """Tensors of one shape, sample by sample in turn along rows or columns."""
-    if len(phases) == 1:
-        return phases[0]
-    stacked = graph.concat([graph.unsqueeze(phase, axis + 1) for phase in phases], axis + 1)
-    if axis == COLUMNS:
-        return graph.reshape(stacked, [0, 0, 0, -1])
-    shape = [graph.lengths(stacked, [0, 1]), graph.constant([-1], INT64), graph.lengths(stacked, [4])]
-    return graph.reshape(stacked, graph.concat(shape, 0))
 
 
 def bordered(graph: Graph, x: Wire, axis: int, count: int) -> Wire:

@@ -7,8 +7,8 @@ import numpy as np
 from refcodec.fixed import GAUSSIAN
 from refcodec.interop.onnx.arithmetic import rounding_shift
 from refcodec.interop.onnx.graph import INT64, Graph, Wire
-from refcodec.interop.onnx.resize import COLUMNS, ROWS, bordered, enlarged
-from refcodec.interop.onnx.translation import Held, Translation
+from refcodec.interop.onnx.resize import bordered, enlarged
+from refcodec.interop.onnx.translation import COLUMNS, ROWS, Held, Translation
 from refcodec.program.operations import ScaleSpace
 
 BLUR_SHIFT = 28  # the weights of either axis sum to 2**14

@@ -17,6 +17,7 @@ from refcodec.program.operations import Size, Tensor
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
 
+ROWS, COLUMNS = 2, 3  # axes of rows and columns
 SIGNED_ZERO = 128  # uint8 that stands for zero in a signed tensor
 
 
@@ -170,7 +171,7 @@ def settle(graph: Graph, held: Held) -> Held:
     if held.phases == 1 and held.surplus == (0, 0):
         return held
     wire = shuffled(graph, held.wire, held.phases, held.phases) if held.phases > 1 else held.wire
-    for axis, surplus in enumerate(held.surplus, 2):
+    for axis, surplus in zip((ROWS, COLUMNS), held.surplus, strict=True):
         if surplus:
             wire = graph.slice(wire, axis, 0, -surplus)
     return Held(wire, held.zero)
@@ -178,8 +179,19 @@ def settle(graph: Graph, held: Held) -> Held:
 
 def shuffled(graph: Graph, wire: Wire, rows: int, columns: int) -> Wire:
     """(1, C * rows * columns, H, W) -> (1, C, H * rows, W * columns), for any H and W."""
-    size = graph.lengths(wire, [2, 3])
+    size = graph.lengths(wire, [ROWS, COLUMNS])
     apart = graph.concat([graph.constant([-1, rows, columns], INT64), size], 0)
     spread = graph.transpose(graph.reshape(wire, apart), [0, 3, 1, 4, 2])
     larger = graph.mul(size, np.array([rows, columns]))
     return graph.reshape(spread, graph.concat([graph.constant([1, -1], INT64), larger], 0))
+
+
+def interleaved(graph: Graph, phases: list[Wire], axis: int) -> Wire:
+    """Tensors of one shape, sample by sample in turn along rows or columns."""
+    if len(phases) == 1:
+        return phases[0]
+    stacked = graph.concat([graph.unsqueeze(phase, axis + 1) for phase in phases], axis + 1)
+    if axis == COLUMNS:
+        return graph.reshape(stacked, [0, 0, 0, -1])
+    shape = [graph.lengths(stacked, [0, 1]), graph.constant([-1], INT64), graph.lengths(stacked, [4])]
+    return graph.reshape(stacked, graph.concat(shape, 0))

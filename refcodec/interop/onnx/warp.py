@@ -8,7 +8,7 @@ import numpy as np
 
 from refcodec.interop.onnx.arithmetic import rounding_shift
 from refcodec.interop.onnx.graph import INT64, Graph, Wire
-from refcodec.interop.onnx.translation import Held, Translation, widen
+from refcodec.interop.onnx.translation import COLUMNS, ROWS, Held, Translation, widen
 from refcodec.program.operations import Warp
 
 
@@ -54,7 +54,7 @@ def warp(t: Translation, op: Warp) -> Held:
     """Gather the eight samples around each place from the flat volume, weigh them, round once."""
     graph, held = t.graph, t.settled(op.sources[0])
     channels = t.tensor(op.target).channels
-    height, width = (graph.reshape(graph.lengths(held.wire, [axis]), []) for axis in (2, 3))
+    height, width = (graph.reshape(graph.lengths(held.wire, [axis]), []) for axis in (ROWS, COLUMNS))
     slices, rows, columns = _axes(t, op, t.tensor(op.sources[0]).channels // channels, height, width)
     flat = graph.reshape(held.wire, [-1])
     channel = graph.constant(np.arange(channels).reshape(-1, 1, 1), INT64)

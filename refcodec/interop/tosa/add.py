@@ -30,8 +30,8 @@ def add(step: Step, op: Add) -> Signal:
 
 
 def _weighted(graph: Graph, values: list[Value], multipliers: list[int]) -> Value:
-    products = [graph.multiply(v, graph.scalar(m, 4)) for v, m in zip(values, multipliers, strict=True)]
-    return graph.add(*products)
+    left, right = (graph.multiply(v, graph.scalar(m, 4)) for v, m in zip(values, multipliers, strict=True))
+    return graph.add(left, right)
 
 
 def _by_bytes(graph: Graph, values: list[Value], multipliers: list[int], reach: Reach) -> Signal:

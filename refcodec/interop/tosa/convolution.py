@@ -13,7 +13,7 @@ import numpy as np
 
 from refcodec.interop.tosa.graph import Graph, Pads, Value
 from refcodec.interop.tosa.signal import Signal, Step, fits, wide_value
-from refcodec.interop.tosa.words import byte_signals, joined, split_constant
+from refcodec.interop.tosa.words import BYTE, byte_signals, joined, split_constant
 from refcodec.program.operations import Convolution, Linear, MaskedConvolution
 from refcodec.program.reach import Reach
 
@@ -34,7 +34,7 @@ def weight_parts(weight: np.ndarray) -> list[WeightPart]:
     """Weights of up to 8 bits, with or without a sign, as they are, wider ones as two bytes."""
     if fits(int(weight.min()), int(weight.max()), "INT8"):
         return [WeightPart(weight, 0, 0)]
-    if 0 <= int(weight.min()) and int(weight.max()) <= 255:
+    if int(weight.min()) >= 0 and int(weight.max()) <= 255:
         return [WeightPart(weight - 128, -128, 0)]
     high = weight_parts(weight >> 8)[0]
     return [WeightPart(high.weight, high.zero_point, 8), WeightPart((weight & 255) - 128, -128, 0)]
@@ -89,7 +89,10 @@ def accumulated(
         accumulator = kernel(signal.value, 0, parts[0].weight, parts[0].zero_point, bias)  # INT48, for RESCALE only
         return Signal(graph.rescale(accumulator, np.array([1 << 14]), np.array([14]), "INT32"))
     activations = [(signal, 0)] if signal.value.dtype == "INT8" else byte_signals(graph, wide_value(graph, signal))
-    biases = split_constant(bias, sorted({scale + part.scale for _, scale in activations for part in parts}))
+    scales = sorted({scale + part.scale for _, scale in activations for part in parts})
+    while not fits(*reach.joint(), "INT32") and int(np.abs(bias >> scales[-1]).max()) >> 24:
+        scales.append(scales[-1] + BYTE)  # a bias that would leave the sums of products no room has planes of its own
+    biases = split_constant(bias, scales)
     planes: dict[int, Value] = {}
     for x, scale in activations:
         for part in parts:
@@ -97,6 +100,7 @@ def accumulated(
             share = np.zeros_like(bias) if total in planes else biases[total]
             plane = kernel(x.value, x.zero_point, part.weight, part.zero_point, share)
             planes[total] = graph.add(planes[total], plane) if total in planes else plane
+    planes |= {scale: graph.channels(biases[scale], 4) for scale in scales if scale not in planes}
     return joined(graph, planes, reach)
 
 

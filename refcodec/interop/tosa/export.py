@@ -36,7 +36,7 @@ from refcodec.interop.tosa.table import interpolated_table, table
 from refcodec.interop.tosa.threshold_head import threshold_head
 from refcodec.interop.tosa.transposed_convolution import transposed_convolution
 from refcodec.interop.tosa.warp import warp
-from refcodec.program.operations import Size, Tensor
+from refcodec.program.operations import AnyOperation, Size, Tensor
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
 
@@ -72,8 +72,19 @@ RECIPES: dict[str, Recipe] = {
     "transposed_convolution": transposed_convolution,
     "warp": warp,
 }
-# kinds that TOSA cannot express exactly, with the reason
-REFUSED: dict[str, str] = {}
+# What a recipe asks of a program beyond the specification, by kind.
+LIMITS: dict[str, str] = {
+    "add": "products beyond 32 bits need sources of 16 bits, a sum of 47 and a shift from 3",
+    "clip": "a tensor of more than 32 bits can only be requantised, compared with thresholds or moved",
+    "embedding": "the rise between two tensors times the number of frames must fit 32 bits",
+    "gdn": "INTDIV has 32 bits, which twice the numerator and its denominator must fit",
+    "inverse_gdn": "a square root can have at most 29 bits",
+    "layer_norm": "INTDIV has 32 bits, which twice the numerator and its denominator must fit",
+    "leaky_requantise": "an accumulator of more than 32 bits needs a shift from 17, with a multiplier of 15 bits",
+    "positional_encoding": "the table of all frame numbers can have at most 2**22 entries",
+    "requantise": "an accumulator of more than 32 bits needs a shift from 17, with a multiplier of 15 bits",
+    "resize": "RESIZE takes at most 16 bits",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +138,7 @@ def export_program(program: Program, sizes: Mapping[str, Size], taps: bool = Fal
         target = program.tensor(op.target)
         sources = tuple(program.tensor(name) for name in op.reads)
         step = Step(graph, tuple(signals[name] for name in op.reads), sources, target)
-        signals[op.target] = _checked(step, RECIPES[op.kind](step, op), found[op.target], reaches[op.target])
+        signals[op.target] = _checked(step, _apply(step, op), found[op.target], reaches[op.target])
     made = [tensor for tensor in program.tensors[len(program.inputs) :] if signals[tensor.name].low is None]
     wanted = made if taps else program.outputs
     graph.scope = "outputs"
@@ -139,11 +150,18 @@ def export_program(program: Program, sizes: Mapping[str, Size], taps: bool = Fal
 
 
 def check_kinds(program: Program) -> None:
-    """Raise ExportError, with the reason, for the first operation that has no recipe."""
+    """Raise ExportError for the first operation that has no recipe."""
     for op in program.operations:
-        if op.kind not in RECIPES:
-            reason = REFUSED.get(op.kind, "there is no recipe for it")
-            raise ExportError("RC-EXPORT", f"{program.name}: TOSA cannot express {op.name} ({op.kind}): {reason}")
+        require(op.kind in RECIPES, f"{program.name}: there is no TOSA recipe for {op.name} ({op.kind})")
+
+
+def _apply(step: Step, op: AnyOperation) -> Signal:
+    """The target by the operation's recipe.  Raises ExportError with the reason and what the recipe asks for."""
+    try:
+        return RECIPES[op.kind](step, op)
+    except ExportError as error:
+        reason = "; ".join([error.message, *([LIMITS[op.kind]] if op.kind in LIMITS else [])])
+        raise ExportError("RC-EXPORT", f"TOSA cannot express {op.name}, {op.kind}: {reason}") from error
 
 
 def _input(graph: Graph, tensor: Tensor, size: Size) -> tuple[Port, Signal]:

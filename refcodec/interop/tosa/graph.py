@@ -190,6 +190,11 @@ class Graph:
     def _demand(self, value: Value, *dtypes: str) -> None:
         require(value.dtype in dtypes, f"{self.scope}: {value.dtype} where one of {', '.join(dtypes)} is wanted")
 
+    def _demand_alike(self, x: Value, y: Value, dtype: str = "INT32") -> None:
+        self._demand(x, dtype)
+        self._demand(y, dtype)
+        broadcast(x.shape, y.shape)
+
     # --- element by element
 
     def cast(self, x: Value, dtype: str) -> Value:
@@ -207,8 +212,7 @@ class Graph:
 
     def add(self, x: Value, y: Value, within: tuple[np.ndarray, np.ndarray] | None = None) -> Value:
         """x + y, INT32;  within  a narrower range than that of the operands, for which the caller has a proof."""
-        self._demand(x, "INT32")
-        self._demand(y, "INT32")
+        self._demand_alike(x, y)
         return self._pair("ADD", x, y, "INT32", within or (x.lo + y.lo, x.hi + y.hi))
 
     def mix(self, x: Value, y: Value, weight: Value, bits: int) -> Value:
@@ -223,14 +227,12 @@ class Graph:
 
     def subtract(self, x: Value, y: Value) -> Value:
         """x - y, INT32."""
-        self._demand(x, "INT32")
-        self._demand(y, "INT32")
+        self._demand_alike(x, y)
         return self._pair("SUB", x, y, "INT32", (x.lo - y.hi, x.hi - y.lo))
 
     def multiply(self, x: Value, y: Value) -> Value:
         """x * y, INT32."""
-        self._demand(x, "INT32")
-        self._demand(y, "INT32")
+        self._demand_alike(x, y)
         corners = np.broadcast_arrays(x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi)
         shift = self.constant(np.zeros(1, np.int64), "INT8")
         interval = np.min(corners, axis=0), np.max(corners, axis=0)
@@ -238,26 +240,22 @@ class Graph:
 
     def maximum(self, x: Value, y: Value) -> Value:
         """The larger one, INT32."""
-        self._demand(x, "INT32")
-        self._demand(y, "INT32")
+        self._demand_alike(x, y)
         return self._pair("MAXIMUM", x, y, "INT32", (np.maximum(x.lo, y.lo), np.maximum(x.hi, y.hi)), True)
 
     def minimum(self, x: Value, y: Value) -> Value:
         """The smaller one, INT32."""
-        self._demand(x, "INT32")
-        self._demand(y, "INT32")
+        self._demand_alike(x, y)
         return self._pair("MINIMUM", x, y, "INT32", (np.minimum(x.lo, y.lo), np.minimum(x.hi, y.hi)), True)
 
     def compare(self, kind: str, x: Value, y: Value) -> Value:
         """GREATER (x > y) or EQUAL (x == y) of INT32, BOOL."""
-        self._demand(x, "INT32")
-        self._demand(y, "INT32")
+        self._demand_alike(x, y)
         return self._pair(kind, x, y, "BOOL", (np.array([0]), np.array([1])))
 
     def logical(self, kind: str, x: Value, y: Value) -> Value:
         """LOGICAL_AND or LOGICAL_OR of BOOL."""
-        self._demand(x, "BOOL")
-        self._demand(y, "BOOL")
+        self._demand_alike(x, y, "BOOL")
         return self._pair(kind, x, y, "BOOL", (np.array([0]), np.array([1])))
 
     def absolute(self, x: Value) -> Value:
@@ -277,8 +275,7 @@ class Graph:
 
     def divide(self, x: Value, y: Value) -> Value:
         """floor(x / y), INT32, for x of 0 or more and y of 1 or more."""
-        self._demand(x, "INT32")
-        self._demand(y, "INT32")
+        self._demand_alike(x, y)
         require(int(x.lo.min()) >= 0 and int(y.lo.min()) >= 1, f"{self.scope}: INTDIV of negative integers truncates")
         return self._pair("INTDIV", x, y, "INT32", (x.lo // y.hi, x.hi // y.lo))
 
@@ -344,7 +341,7 @@ class Graph:
             require(bool(((lo >= -half) & (hi < half)).all()), f"{self.scope}: a value may reach 2**(shift - 1)")
         ends = (lo * m + half) >> s, (hi * m + half) >> s  # |product| < 2**62 and half <= 2**61
         require(
-            -(1 << 31) <= int(ends[0].min()) and int(ends[1].max()) < 1 << 31,
+            int(ends[0].min()) >= -(1 << 31) and int(ends[1].max()) < 1 << 31,
             f"{self.scope}: a scaled value may leave 32 bits",
         )
         return ends

@@ -47,7 +47,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """What a recipe works with: the graph, what its operation reads, as it is kept and as it is declared, the target."""
+    """What a recipe works with: the graph, what its operation reads, as kept and as declared, and the target."""
 
     graph: Graph
     signals: tuple[Signal, ...]

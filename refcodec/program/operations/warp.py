@@ -17,11 +17,12 @@ from refcodec.program.reach import Reach
 
 
 def extreme_positions(lo: int, hi: int, depth: int, fraction: int) -> list[int]:
-    """Positions of lo .. hi between which a reading moves along one straight line (SPEC ACC-3).
+    """Positions of lo .. hi at which what is read between flat slices can be extreme (SPEC ACC-3).
 
-    These are both ends, and the last position before and the first one behind every slice.
+    These are the last position before every slice and the first one behind it, limited to lo .. hi: between them the
+    reading moves along one straight line, and beyond them all it stays.
     """
-    found = {lo, hi}
+    found = set()
     for slice_index in range(depth):
         before = ((slice_index << (fraction + 1)) - ((depth - 1) << fraction)) // depth
         found |= {fixed.clip(position, lo, hi) for position in (before, before + 1)}
