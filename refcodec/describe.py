@@ -26,7 +26,8 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
 
 
 def describe_program(program: Program) -> list[dict[str, Any]]:
-    """One entry per operation: what it reads and writes, in which formats, with how many constants."""
+    """One entry per operation: what it reads and writes, in which formats, what it can give, how many constants."""
+    reaches = program.reaches()
     return [
         {
             "operation": op.name,
@@ -34,6 +35,7 @@ def describe_program(program: Program) -> list[dict[str, Any]]:
             "reads": " ".join(op.reads),
             "input_format": " ".join(str(program.tensor(name).format) for name in op.reads),
             "output_format": str(program.tensor(op.target).format),
+            "reach": list(reaches[op.target].joint()),
             "channels": program.tensor(op.target).channels,
             "constants": sum(getattr(op, name).size for name in op.constants),
         }
@@ -76,8 +78,9 @@ def model_text(description: dict[str, Any]) -> str:
     ]
     lines += [f"{key}: {value}" for key, value in description["provenance"].items()]
     for name, operations in description["programs"].items():
-        head = ["operation", "kind", "reads", "input_format", "output_format", "channels", "constants"]
-        lines += ["", name, table([[op[key] for key in head] for op in operations], head)]
+        head = ["operation", "kind", "reads", "input_format", "output_format", "reach", "channels", "constants"]
+        rows = [[op[key] if key != "reach" else "{} .. {}".format(*op[key]) for key in head] for op in operations]
+        lines += ["", name, table(rows, head)]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -645,6 +646,16 @@ def test_operations_refuse_other_channels_and_signed_gamma_and_narrow_norms() ->
         with pytest.raises(ModelError, match=message):
             one(Gdn(*names, gamma, width, False, 0, 0, *arrays), S8, S8)
     one(Gdn(*names, IntFormat(2, False), IntFormat(11, True), False, 0, 0, *arrays), S8, S8)
+
+
+@pytest.mark.parametrize("beta", [383, 384])
+def test_operations_accept_norms_up_to_the_end_of_their_format(beta: int) -> None:
+    op = replace(forward([[1]], [beta], False), norm_format=IntFormat(10, True))
+    if beta == 383:
+        one(op, S8, S8)
+        return
+    with pytest.raises(ModelError, match="the norm may reach 512, s10 holds 511"):
+        one(op, S8, S8)
 
 
 def occurring(program: Program) -> tuple[list[int], list[int]]:

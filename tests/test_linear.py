@@ -90,10 +90,11 @@ def test_linear_agrees_at_the_ends_of_the_operands(value: int, weight: int) -> N
     ]
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_linear_accepts_48_bits_and_nothing_beyond(sign: int) -> None:
-    x, weight = np.full((1000, 1, 1), 2**16 - 1, np.int32), np.full((1, 1000), sign * (2**15 - 1), np.int16)
-    bias = LIMIT - 1 - 1000 * (2**16 - 1) * (2**15 - 1)
+@pytest.mark.parametrize("heaviest", [2**15 - 1, 1 - 2**15, -(2**15)])
+def test_linear_accepts_48_bits_and_nothing_beyond(heaviest: int) -> None:
+    x, weight = np.full((1000, 1, 1), 2**16 - 1, np.int32), np.full((1, 1000), heaviest, np.int16)
+    sign = 1 if heaviest > 0 else -1
+    bias = LIMIT - 1 - 1000 * (2**16 - 1) * abs(heaviest)
     assert agree(x, weight, [sign * bias]).item() == sign * (LIMIT - 1)
     for function in (linear, linear_plain):
         with pytest.raises(RangeError, match=rf"^RC-RANGE: accumulator may reach {LIMIT}, beyond 48 bits$"):
@@ -221,6 +222,10 @@ def test_linear_operation_proves_its_bound_and_refuses_one_more(source: IntForma
     with pytest.raises(ModelError, match=rf"y: the accumulator may reach {total + bias + 1}, {held}") as caught:
         program(layer(weight, [0, sign * (bias + 1)]), source, held)
     assert caught.value.code == "RC-MODEL-OVERFLOW"
+
+
+def test_linear_operation_bounds_a_weight_whose_magnitude_16_bits_cannot_hold() -> None:
+    assert layer([[-(2**15), 1]], [3]).bound(U8) == 255 * (2**15 + 1) + 3
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_pixel_shuffle_reads_any_layout_and_changes_nothing() -> None:
         (np.zeros((4, 1, 1)), 2, 2, RangeError, r"RC-RANGE: x: expected integers, got float64"),
         (np.zeros((4, 1, 1), bool), 2, 2, RangeError, r"RC-RANGE: x: expected integers, got bool"),
         (np.zeros((4, 1, 1), int), 0, 2, RangeError, r"RC-RANGE: factors must be 1\.\.64, got 0 and 2"),
+        (np.zeros((4, 1, 1), int), 2, 0, RangeError, r"RC-RANGE: factors must be 1\.\.64, got 2 and 0"),
         (np.zeros((4, 1, 1), int), 2, -2, RangeError, r"RC-RANGE: factors must be 1\.\.64, got 2 and -2"),
         (np.zeros((65, 1, 1), int), 65, 1, RangeError, r"RC-RANGE: factors must be 1\.\.64, got 65 and 1"),
         (np.zeros((65, 1, 1), int), 1, 65, RangeError, r"RC-RANGE: factors must be 1\.\.64, got 1 and 65"),

@@ -220,6 +220,7 @@ def test_tosa_requantise_of_two_words_agrees_on_a_million_values(target: IntForm
     source = IntFormat(48, True)
     multiplier, shift = scales(15, 512, rng, range(17, 63))
     x = accumulators(source, target, multiplier, shift, rng)
+    shift[0] = 1  # the multiplier is zero
     half = (np.int64(1) << (shift - 1))[:, None, None]
     wanted = np.clip((x * multiplier[:, None, None] + half) >> shift[:, None, None], target.lo, target.hi)
     words_agree(
@@ -694,7 +695,8 @@ def test_tosa_layer_norm_agrees(rng: np.random.Generator) -> None:
     fmt, channels = IntFormat(8, True), 24
     x, _, _ = normalisation(fmt, channels, 8, MILLION // 2, rng)
     scale, offset = rng.integers(-(2**11), 2**11, channels), rng.integers(-(2**8), 2**8, channels)
-    op = LayerNorm("n", "x", "y", 5, 0, 4, scale, offset)
+    x[:, 12:16], x[5, 12:16] = 0, 1  # a radicand of 23 and epsilon: catches the wrong epsilon
+    op = LayerNorm("n", "x", "y", 12, 0, 4, scale, offset)
     found = agree(single(op, fmt, channels, IntFormat(9, True)), x)["y"]
     assert len(np.unique(found)) > 300
 

@@ -23,12 +23,13 @@ from refcodec.program.operations.pixel_shuffle import PixelShuffle
 from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.operation_case import operation_case
 
-S8, U8, S16, S24, S32, S33, S48 = (
+S8, U8, S16, U16, S24, S32, S33, S48 = (
     IntFormat(bits, signed)
     for bits, signed in (
         (8, True),
         (8, False),
         (16, True),
+        (16, False),
         (24, True),
         (32, True),
         (33, True),
@@ -77,7 +78,7 @@ def linear_cases() -> Iterator[Case]:
     vector, matrix = numbered((37, 1, 1), -18), ramp((6, 37))
     comment = "37 inputs fill no power of two: catches a sum that loses its last terms"
     yield _weighted("vector", _linear(matrix, ramp((6,))), {"x": S8, "y": S32}, vector, clauses, comment)
-    for source, target in ((S8, S24), (U8, S24), (S16, S48)):
+    for source, target in ((S8, S24), (U8, S24), (S16, S48), (U16, S48)):
         yield from _linear_bounds(source, target)
     comment = "a bias beyond the accumulator"
     op = _linear(weight, np.full(5, 1 << 23))

@@ -36,7 +36,7 @@ def _weighted(graph: Graph, values: list[Value], multipliers: list[int]) -> Valu
 
 def _by_bytes(graph: Graph, values: list[Value], multipliers: list[int], reach: Reach) -> Signal:
     """The sum of the products with each byte of the multipliers, the highest byte with the sign."""
-    top = max((abs(m).bit_length() // BYTE) * BYTE for m in multipliers)
+    top = max(max(abs(m).bit_length() - 1, 0) // BYTE * BYTE for m in multipliers)
     planes = {}
     for scale in range(0, top + 1, BYTE):
         shares = [m >> scale if scale == top else (m >> scale) & 255 for m in multipliers]

@@ -74,7 +74,7 @@ RECIPES: dict[str, Recipe] = {
 }
 # What a recipe asks of a program beyond the specification, by kind.
 LIMITS: dict[str, str] = {
-    "add": "products beyond 32 bits need sources of 16 bits, a sum of 47 and a shift from 3",
+    "add": "products beyond 32 bits need sources of 16 bits, a sum of 48 and a shift from 3",
     "clip": "a tensor of more than 32 bits can only be requantised, compared with thresholds or moved",
     "embedding": "the rise between two tensors times the number of frames must fit 32 bits",
     "gdn": "INTDIV has 32 bits, which twice the numerator and its denominator must fit",

@@ -48,8 +48,8 @@ def rescaled(graph: Graph, signal: Signal, multiplier: np.ndarray, shift: np.nda
 
 def scaled(graph: Graph, signal: Signal, multiplier: np.ndarray, shift: np.ndarray) -> Value:
     """The same as INT32 without the limits: exact up to 17 bits, and of the right sign and beyond 16 bits above."""
-    if _is_wide(signal):
-        return _scaled_words(graph, signal, multiplier, shift)
+    if signal.low is not None and _is_wide(signal):
+        return _scaled_words(graph, (signal.value, signal.low), multiplier, shift)
     signal, m, s = _scale32(graph, signal, multiplier, shift)
     return graph.rescale(signal.value, *merged(m, s), "INT32", (signal.zero_point, 0))
 
@@ -64,16 +64,15 @@ def _scale32(
     """Scales, and the tensor limited to -2**(s - 1) .. 2**(s - 1) - 1 where it could leave that, as TOSA demands.
 
     A multiplier below 2**30 has s = 62, and no INT32 leaves the limits. For others, |a| = 2**(s - 1) - 1 >= 1 already
-    scales to 2**28 or more, beyond every format of 16 bits, as does -2**(s - 1). A shift of 1 is used as 2 with the
-    multiplier 2**30: the limits are then -2 .. 1, zero stays zero, and everything else saturates as before.
+    scales to 2**28 or more, beyond every format of 16 bits, as does -2**(s - 1). So it does after a shift of 2 where one
+    of 1 is asked for, and zero stays zero.
     """
     if signal.low is not None:
         signal = Signal(wide_value(graph, signal))
     m, s = normalised(multiplier, shift, 31)
-    one = s < 2
-    m, s = np.where(one, 1 << 30, m), np.maximum(s, 2)
+    s = np.maximum(s, 2)
     half = np.int64(1) << (s - 1)
-    if ((signal.lo >= -half) & (signal.hi < half)).all() and not one.any():
+    if ((signal.lo >= -half) & (signal.hi < half)).all():
         return signal, m, s
     value = wide_value(graph, signal)
     half = np.minimum(half, 1 << 31)
@@ -81,8 +80,8 @@ def _scale32(
     return Signal(graph.minimum(graph.maximum(value, low), high)), m, s
 
 
-def _scaled_words(graph: Graph, signal: Signal, multiplier: np.ndarray, shift: np.ndarray) -> Value:
-    """The scaled accumulator as INT32, by long multiplication in words of 16 bits.
+def _scaled_words(graph: Graph, words: tuple[Value, Value], multiplier: np.ndarray, shift: np.ndarray) -> Value:
+    """The accumulator of a high and a low word, scaled, as INT32, by long multiplication in words of 16 bits.
 
     The accumulator is (a2, a1, a0), the product (q2, q1, q0), a2 and q2 with a sign. The multiplier
     is below 2**15 and the accumulator below 2**47, so every term stays below 2**31.
@@ -90,11 +89,10 @@ def _scaled_words(graph: Graph, signal: Signal, multiplier: np.ndarray, shift: n
     m, s = normalised(multiplier, shift, 15)
     require(int(s.min()) > WORD, f"{graph.scope}: a shift of {s.min()} after an accumulator of more than 32 bits")
     require(int(m.max()) < 1 << 15, f"{graph.scope}: a multiplier of more than 15 bits after one of more than 32 bits")
-    assert signal.low is not None
-    word = np.array([WORD])
+    (high, low), word = words, np.array([WORD])
     factor = graph.channels(m, 4)
-    a1, a2 = graph.low_bits(signal.value, WORD), graph.shift_right(signal.value, word)
-    p0 = graph.multiply(signal.low, factor)
+    a1, a2 = graph.low_bits(high, WORD), graph.shift_right(high, word)
+    p0 = graph.multiply(low, factor)
     p1 = graph.add(graph.multiply(a1, factor), graph.shift_right(p0, word))
     q1 = graph.low_bits(p1, WORD)
     q2 = graph.add(graph.multiply(a2, factor), graph.shift_right(p1, word))

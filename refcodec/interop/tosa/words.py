@@ -72,8 +72,11 @@ def _carried(graph: Graph, planes: dict[int, Value], reach: Reach) -> Signal:
     rest = graph.tighten(rest, reach.lo >> top, reach.hi >> top)
     low = _assembled(graph, digits[:2])
     high = _assembled(graph, [*digits[2:], rest])
-    signal = Signal(graph.tighten(high, reach.lo >> WORD, reach.hi >> WORD), 0, low)
-    return signal if not fits(*reach.joint(), "INT32") else Signal(one_word(graph, signal, reach))
+    high = graph.tighten(high, reach.lo >> WORD, reach.hi >> WORD)
+    if not fits(*reach.joint(), "INT32"):
+        return Signal(high, 0, low)
+    total = graph.add(graph.multiply(high, graph.scalar(1 << WORD, 4)), low)
+    return Signal(graph.tighten(total, reach.lo, reach.hi))
 
 
 def _assembled(graph: Graph, digits: list[Value]) -> Value:
@@ -82,13 +85,6 @@ def _assembled(graph: Graph, digits: list[Value]) -> Value:
     for number, digit in enumerate(digits[1:], 1):
         total = graph.add(total, graph.multiply(digit, graph.scalar(1 << (BYTE * number), 4)))
     return total
-
-
-def one_word(graph: Graph, signal: Signal, reach: Reach) -> Value:
-    """High and low word as one INT32, which must hold the reach."""
-    assert signal.low is not None
-    total = graph.add(graph.multiply(signal.value, graph.scalar(1 << WORD, 4)), signal.low)
-    return graph.tighten(total, reach.lo, reach.hi)
 
 
 def shifted(graph: Graph, signal: Signal, shift: int) -> Value:
