@@ -130,6 +130,10 @@ def test_add_reaches_the_last_sum_of_64_bits() -> None:
     assert 2**32 * 2**29 + (2**31 + 1) * MOST + 2**61 == 2**63 - 1
     assert agree([2**32], [2**31 + 1], [2**29, MOST], 62, S48) == [1]
     assert agree([-(2**32)], [-(2**31) - 1], [2**29, MOST], 62, S48) == [-1]
+    side = np.array([[[2**32]]])
+    for function in (add, add_plain):
+        with pytest.raises(RangeError, match=rf"^RC-RANGE: the sum may reach {2**63}, beyond 64 bits$"):
+            function(side, -side, np.array([2**30, 2**30]), 0, S48)
 
 
 @pytest.mark.parametrize("dtypes", [(np.int16, np.int32), (np.uint8, np.int64), (np.uint32, np.int8)])

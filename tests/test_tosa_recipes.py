@@ -262,11 +262,11 @@ def test_tosa_scale_index_of_two_words_agrees_on_a_million_values(rng: np.random
     thresholds, x = thresholds_and_accumulators(47, 512, rng)
     op = ScaleIndex("s", "x", "y", thresholds)
     target = Tensor("y", 512, IntFormat(6, False))
-    wanted = (x[:, None] > thresholds[:, :, None, None]).sum(axis=1)
+    wanted = np.stack([np.searchsorted(row, plane) for row, plane in zip(thresholds, x, strict=True)])
     words_agree(x, lambda graph, signal: scale_index(Step(graph, (signal,), (), target), op), wanted)
     assert set(range(64)) - set(wanted.ravel().tolist()) <= {21, 22}
-    equal = (x[:, None] >> 16 == thresholds[:, :, None, None] >> 16).any(axis=1)
-    assert equal.sum() > 10_000
+    pairs = zip(thresholds >> 16, x >> 16, strict=True)
+    assert sum(int(np.isin(plane, row).sum()) for row, plane in pairs) > 10_000, "the low words decide"
 
 
 # --- clip, latent mean
@@ -665,7 +665,7 @@ def test_tosa_inverse_gdn_agrees(
     fmt: IntFormat, gamma_bits: int, squared: bool, norm_shift: int, product_bits: int, rng: np.random.Generator
 ) -> None:
     channels = 16
-    x, gamma, beta = normalisation(fmt, channels, gamma_bits, MILLION // (10 if squared else 2), rng)
+    x, gamma, beta = normalisation(fmt, channels, gamma_bits, MILLION // (12 if squared else 4), rng)
     beta[0] = 1 << norm_shift  # the smallest norm whose divisor is one
     beta = np.maximum(beta, beta[0]) if not squared else beta
     formats = IntFormat(gamma_bits, False), IntFormat(48, True), IntFormat(product_bits, True)

@@ -81,7 +81,7 @@ def accumulate(
     step of all passes.
     Returns (O, H', W') int32 where that is proven wide enough, else int64.  Raises RangeError.
     """
-    narrow = _fits(x, weight, bias, passes)
+    narrow = fits(x, weight, bias, passes)
     operand, total = (np.int16, np.int32) if narrow else (np.int32, np.int64)
     outputs = weight.shape[0]
     lanes = -outputs % LANES
@@ -97,7 +97,7 @@ def accumulate(
     return out[:outputs]
 
 
-def _fits(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, passes: Sequence[Pass]) -> bool:
+def fits(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, passes: Sequence[Pass]) -> bool:
     """Whether 16-bit operands and 32-bit sums hold every partial sum; RangeError if 48 bits may not (SPEC ACC-1)."""
     largest = max(-int(x.min()), int(x.max()))
     absolute = np.abs(weight.astype(np.int64)).sum(axis=1)
@@ -129,7 +129,8 @@ def check_operands(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: 
     IntFormat(48, True).check(bias, "bias")
 
 
-def _output_size(x: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> tuple[int, int]:
+def output_size(x: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> tuple[int, int]:
+    """Output height and width.  Raises ShapeError, RangeError (SPEC CONV-1, CONV-3)."""
     kernel = weight.shape[2]
     if not 0 <= padding < kernel:
         raise RangeError(f"padding must be 0..{kernel - 1}, got {padding}")
@@ -149,7 +150,7 @@ def convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int
     Raises ShapeError, RangeError (also where 48 bits are not proven enough).  Source: PyTorch Conv2d.
     """
     check_operands(x, weight, bias, stride)
-    size = _output_size(x, weight, stride, padding)
+    size = output_size(x, weight, stride, padding)
     taps = range(weight.shape[2])
     return accumulate(x, weight, bias, size, padding, [Pass(taps, taps, -padding, -padding, 0, 0)], stride, 1)
 
@@ -157,7 +158,7 @@ def convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int
 def convolution_plain(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, padding: int) -> np.ndarray:
     """The definition of `convolution` in NumPy int64, tap by tap (SPEC CONV-2)."""
     check_operands(x, weight, bias, stride)
-    height, width = _output_size(x, weight, stride, padding)
+    height, width = output_size(x, weight, stride, padding)
     wide = np.pad(x.astype(np.int64), ((0, 0), (padding, padding), (padding, padding)))
     out = np.broadcast_to(bias.astype(np.int64)[:, None, None], (weight.shape[0], height, width)).copy()
     for ky in range(weight.shape[2]):

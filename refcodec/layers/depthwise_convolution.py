@@ -8,7 +8,7 @@ from refcodec import fixed
 from refcodec.errors import ShapeError
 from refcodec.formats import IntFormat
 from refcodec.kernel import parallel_kernel, prange
-from refcodec.layers.convolution import Pass, _fits, _output_size, check_operands
+from refcodec.layers.convolution import Pass, check_operands, fits, output_size
 
 
 @parallel_kernel
@@ -36,7 +36,7 @@ def _check(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, pad
     # One output channel that reads all planes has the same limits for its operands; each bias is limited below.
     check_operands(x, weight[None], bias[:1], stride)
     IntFormat(48, True).check(bias, "bias")
-    return _output_size(x, weight[None], stride, padding)
+    return output_size(x, weight[None], stride, padding)
 
 
 def depthwise_convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, padding: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def depthwise_convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, s
     """
     size = _check(x, weight, bias, stride, padding)
     taps = range(weight.shape[1])
-    narrow = _fits(x, weight[:, None], bias, [Pass(taps, taps, 0, 0, 0, 0)])
+    narrow = fits(x, weight[:, None], bias, [Pass(taps, taps, 0, 0, 0, 0)])
     operand, total = (np.int16, np.int32) if narrow else (np.int32, np.int64)
     bordered = np.zeros((len(x), x.shape[1] + 2 * padding, x.shape[2] + 2 * padding), operand)
     bordered[:, padding : padding + x.shape[1], padding : padding + x.shape[2]] = x

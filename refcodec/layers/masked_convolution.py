@@ -6,7 +6,7 @@ import numpy as np
 
 from refcodec import fixed
 from refcodec.errors import RangeError
-from refcodec.layers.convolution import Pass, _output_size, accumulate, check_operands
+from refcodec.layers.convolution import Pass, accumulate, check_operands, output_size
 
 MASKS = ("causal", "checkerboard")
 
@@ -39,7 +39,7 @@ def _check(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, mask: str, paddi
     """Output height and width.  Raises ShapeError or RangeError unless the operands are legal (SPEC MASK-3)."""
     check_operands(x, weight, bias, 1)
     check_dead_taps(weight, mask)
-    return _output_size(x, weight, 1, padding)
+    return output_size(x, weight, 1, padding)
 
 
 def masked_convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, mask: str, padding: int) -> np.ndarray:

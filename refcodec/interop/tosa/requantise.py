@@ -64,8 +64,8 @@ def _scale32(
     """Scales, and the tensor limited to -2**(s - 1) .. 2**(s - 1) - 1 where it could leave that, as TOSA demands.
 
     A multiplier below 2**30 has s = 62, and no INT32 leaves the limits. For others, |a| = 2**(s - 1) - 1 >= 1 already
-    scales to 2**28 or more, beyond every format of 16 bits, as does -2**(s - 1). So it does after a shift of 2 where one
-    of 1 is asked for, and zero stays zero.
+    scales to 2**28 or more, beyond every format of 16 bits, as does -2**(s - 1). So does everything but zero if a shift
+    of 2 stands for one of 1.
     """
     if signal.low is not None:
         signal = Signal(wide_value(graph, signal))

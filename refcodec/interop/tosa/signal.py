@@ -74,7 +74,7 @@ def wide_value(graph: Graph, signal: Signal) -> Value:
     if signal.low is not None:
         require(
             fits(int(signal.lo.min()), int(signal.hi.max()), "INT32"),
-            f"{graph.scope}: reads a tensor of more than 32 bits, which only requantise and scale_index can do",
+            f"{graph.scope}: reads a tensor of more than 32 bits",
         )
         scaled = graph.multiply(value, graph.scalar(1 << WORD, 4))
         return graph.tighten(graph.add(scaled, signal.low), signal.lo, signal.hi)
