@@ -5,7 +5,6 @@ reader of SPEC.md would compute by hand.
 """
 
 from __future__ import annotations
-
 import __future__
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""`refcodec export`: what is in the folder runs elsewhere with the same integers; nothing is half-written (SPEC EXP-1)."""
+"""`refcodec export`: a folder that runs elsewhere with the same integers, and nothing half-written (SPEC EXP-1)."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_exported_onnx_files_give_the_tensors_beside_them_at_any_size(tmp_path: 
         x, y = (np.load(tmp_path / "out" / f"{name}.{tensor}.npy") for tensor in (source, target))
         for folder in ("any", "out"):
             content = (tmp_path / folder / f"{name}.onnx").read_bytes()
-            np.testing.assert_array_equal(onnx_oracle.runtime(content, {source: x})[target], y)
-            np.testing.assert_array_equal(onnx_oracle.reference(content, {source: x})[target], y)
+            np.testing.assert_array_equal(onnx_oracle.session(content)({source: x})[target], y)
+            np.testing.assert_array_equal(onnx_oracle.reference(content)({source: x})[target], y)
 
 
 def test_export_by_size_equals_export_by_stream() -> None:

@@ -37,7 +37,7 @@ from refcodec.program.operations.gdn import Gdn, InverseGdn
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
 from refcodec.vectorgen.case import Case
-from refcodec.vectorgen.normalisation import forward, gdn_cases, inverse, inverse_gdn_cases
+from refcodec.vectorgen.corners.normalisation import forward, gdn_cases, inverse, inverse_gdn_cases
 
 S2, S3, S4, S8, S12, S16, S32, S48 = (IntFormat(bits, True) for bits in (2, 3, 4, 8, 12, 16, 32, 48))
 U2, U3, U8, U16 = (IntFormat(bits, False) for bits in (2, 3, 8, 16))

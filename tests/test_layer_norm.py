@@ -20,7 +20,7 @@ from refcodec.program.operations import Tensor, check_operation
 from refcodec.program.operations.layer_norm import LayerNorm, ceiling_root
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
-from refcodec.vectorgen.normalisation import layer, layer_norm_cases
+from refcodec.vectorgen.corners.normalisation import layer, layer_norm_cases
 
 S2, S3, S8, S12, S16 = (IntFormat(bits, True) for bits in (2, 3, 8, 12, 16))
 U2, U8, U16 = (IntFormat(bits, False) for bits in (2, 8, 16))

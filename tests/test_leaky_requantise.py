@@ -19,7 +19,7 @@ from refcodec.program.operations import Tensor, check_operation
 from refcodec.program.operations.leaky_requantise import LeakyRequantise
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
-from refcodec.vectorgen.normalisation import leaky_requantise_cases
+from refcodec.vectorgen.corners.normalisation import leaky_requantise_cases
 
 PROFILES = [(32, 31), (48, 15)]
 S4, S6, S8, U3, S16, S32, S48 = (

@@ -21,7 +21,7 @@ from refcodec.program.operations import Tensor, check_operation
 from refcodec.program.operations.resize import Resize
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
-from refcodec.vectorgen.resampling import resize_cases
+from refcodec.vectorgen.corners.resampling import resize_cases
 
 FACTORS = list(product(range(1, 6), repeat=2))
 S8, S16, S32, U32 = IntFormat(8, True), IntFormat(16, True), IntFormat(32, True), IntFormat(32, False)

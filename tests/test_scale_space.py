@@ -27,7 +27,7 @@ from refcodec.program.operations import Tensor, check_operation
 from refcodec.program.operations.scale_space import ScaleSpace
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
-from refcodec.vectorgen.resampling import scale_space_cases
+from refcodec.vectorgen.corners.resampling import scale_space_cases
 
 S8, U8, S16, U16 = IntFormat(8, True), IntFormat(8, False), IntFormat(16, True), IntFormat(16, False)
 

@@ -22,7 +22,7 @@ from refcodec.program.operations import Tensor, check_operation
 from refcodec.program.operations.warp import Warp
 from refcodec.program.program import Program
 from refcodec.program.reach import Reach
-from refcodec.vectorgen.resampling import warp_cases
+from refcodec.vectorgen.corners.resampling import warp_cases
 
 S8, U8, S16, U16 = IntFormat(8, True), IntFormat(8, False), IntFormat(16, True), IntFormat(16, False)
 

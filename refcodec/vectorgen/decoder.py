@@ -15,8 +15,8 @@ from refcodec.layers.latent_mean import SYMBOL_FORMAT
 from refcodec.program.operations import AnyOperation, Convolution, Requantise, ScaleIndex, TransposedConvolution
 from refcodec.program.program import Program
 from refcodec.vectorgen.case import Case, Values
+from refcodec.vectorgen.corners.entropy import BYTE
 from refcodec.vectorgen.evaluate import Engine, evaluate
-from refcodec.vectorgen.operations import BYTE
 
 TILE = 4  # rows and columns of a layer case's input
 Taps = dict[str, np.ndarray]

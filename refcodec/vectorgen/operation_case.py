@@ -78,10 +78,13 @@ def operation_case(
     """A case of one operation: a valid one with the result that the definition gives, or one to reject (SPEC VEC-4).
 
     formats  of every tensor that the operation reads and of its target, by name;  inputs  (C, H, W) by name
-    channels  of the target, where not those of the first source;  error  the code of the rejection.
+    channels  of the target, where not as many as biases or as channels of the first source
+    error     the code of the rejection.
     """
-    width = len(inputs[op.reads[0]]) if channels is None else channels
     constants = {name: getattr(op, name).astype(np.int64) for name in op.constants}
+    width = channels
+    if width is None:
+        width = len(constants["bias"] if "bias" in constants else inputs[op.reads[0]])
     values = {name: Values(inputs[name].astype(np.int64), formats[name]) for name in op.reads}
     values |= {name: Values(array, narrowest_format(array)) for name, array in constants.items()}
     parameters = _parameters(op, formats, width)
@@ -101,3 +104,17 @@ def operation_case(
         error=error,
         flags=("Invalid", *flags) if error else flags,
     )
+
+
+def rejected_case(
+    label: str,
+    op: AnyOperation,
+    formats: Mapping[str, IntFormat],
+    x: np.ndarray,
+    clause: str,
+    comment: str,
+    code: str,
+    channels: int | None = None,
+) -> Case:
+    """A case of an operation that reads the tensor `x` alone and is to be rejected with a code (SPEC VEC-4)."""
+    return operation_case(f"invalid-{label}", op, formats, {"x": x}, (clause,), comment, (), channels, code)

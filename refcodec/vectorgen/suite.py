@@ -17,10 +17,31 @@ from refcodec.files import new_folder
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import Model, load_model, model_to_bytes
 from refcodec.vectorgen.case import Case, case_files, index_entry
+from refcodec.vectorgen.corners import (
+    arithmetic,
+    convolutions,
+    entropy,
+    joining,
+    normalisation,
+    placement,
+    resampling,
+    tables,
+    weighted_sums,
+)
 from refcodec.vectorgen.decoder import layer_cases, stream_cases
-from refcodec.vectorgen.operations import operation_cases
 
 INDEX = "index.json"
+CORNERS = (
+    arithmetic,
+    convolutions,
+    weighted_sums,
+    normalisation,
+    tables,
+    placement,
+    joining,
+    resampling,
+    entropy,
+)
 SCHEMAS = ("case.schema.json", "index.schema.json")
 
 
@@ -29,7 +50,8 @@ def suite_cases(model: Model, photograph: bytes, model_name: str) -> Iterator[Ca
 
     model  the integer model;  photograph  a stream made for it, whose tensors feed the layer cases.
     """
-    yield from operation_cases()
+    for group in CORNERS:
+        yield from group.cases()
     codec = ScaleHyperprior.from_model(model)
     taps: dict[str, np.ndarray] = {}
     decode(photograph, codec, taps.__setitem__)
