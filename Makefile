@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; `make` alone lists them.
 PY := .venv/bin/python
-PYTEST_FLAGS ?= -q
+PYTEST_FLAGS ?= -q -n auto
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 # Third-party pictures and clips; the tests that want them are skipped where the folder is missing.
@@ -23,7 +23,6 @@ demo: bootstrap ## encode, decode, verify and simulate a small picture into out/
 
 test: bootstrap ## run the tests
 	@$(PY) tools/fetch_oracles.py || echo "oracles: not available, the comparisons with them are skipped"
-	@$(PY) tools/fetch_tosa.py || echo "tosa: not available, the comparisons with it are skipped"
 	@$(PY) -m pytest $(PYTEST_FLAGS)
 
 check: bootstrap ## lint, types, the repository's own audits, the committed vectors
@@ -35,10 +34,10 @@ check: bootstrap ## lint, types, the repository's own audits, the committed vect
 
 bench: bootstrap ## measure speed and memory
 	@$(PY) tools/bench.py $(BENCH_FLAGS)
+	@$(PY) tools/bench_operations.py $(BENCH_FLAGS)
 
 oracles: bootstrap ## download the third-party coders and TOSA tools that the tests compare with
 	@$(PY) tools/fetch_oracles.py
-	@$(PY) tools/fetch_tosa.py
 
 clean: ## remove everything that was made, .venv and .oracles included
 	rm -rf .venv .oracles build out .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info

@@ -157,6 +157,8 @@ def test_load_parameters_refuses_dtypes_numpy_lacks(tmp_path):
     header = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
     (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     unreadable(tmp_path / "a.safetensors", "bfloat16")
+    pytest.importorskip("ml_dtypes")  # teaches NumPy bfloat16
+    unreadable(tmp_path / "a.safetensors", "a holds bfloat16, which NumPy lacks")
 
 
 def refusal(path: Path) -> str | None:

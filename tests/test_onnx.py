@@ -422,15 +422,15 @@ def test_graph_refuses_constants_that_do_not_fit() -> None:
 
 
 def test_shift_refuses_sums_beyond_64_bits() -> None:
-    limits = np.array([-(2**62)], object), np.array([2**63 - 1], object)
+    ends = np.array([-(2**62)], object), np.array([2**63 - 1], object)
     with pytest.raises(ExportError, match="RC-EXPORT: g: a dividend may need 65 bits, not 64"):
-        arithmetic.rounding_shift(Graph("g"), Wire("x", INT64), *limits, np.array([3]))
+        arithmetic.rounding_shift(Graph("g"), Wire("x", INT64), ends, np.array([3]))
 
 
 # --- the stimuli above would catch these mistakes
 
 
-def plain_division(graph: Graph, values: Wire, lo: Any, hi: Any, addend: Any, unit: Any, offset: int = 0) -> Wire:
+def plain_division(graph: Graph, values: Wire, ends: Any, addend: Any, unit: Any, offset: int = 0) -> Wire:
     """A division that forgets that ONNX rounds towards zero."""
     constants = [graph.constant(v.reshape(-1, 1, 1), INT64) for v in (addend, unit)]
     return graph.add(graph.div(graph.add(values, constants[0]), constants[1]), offset)

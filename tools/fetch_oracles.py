@@ -1,7 +1,8 @@
-"""Fetch the third-party coders that the tests compare with: `python tools/fetch_oracles.py`.
+"""Fetch the third-party programs that the tests compare with: `python tools/fetch_oracles.py`.
 
-Of the CompressAI wheel that pip downloads, only the two extension modules are kept in `.oracles`: `ans` (rANS) and
-`_CXX` (table quantisation), which import without PyTorch. They are run by tests, never by refcodec. Where no wheel can
+Of each wheel that pip downloads, only a few files are kept, in `.oracles`: of CompressAI the extension modules `ans`
+(rANS) and `_CXX` (table quantisation), which import without PyTorch; of Arm's tosa-tools the reference model, the
+validator and the schema, which need nothing of Python. They are run by tests, never by refcodec. Where a wheel cannot
 be had, one line says so, and those tests are skipped.
 """
 
@@ -12,52 +13,80 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
-REQUIREMENT = "compressai==1.2.8"
-MODULES = ("ans", "_CXX")
 TARGET = Path(__file__).parents[1] / ".oracles"
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 
-def module_files() -> list[Path]:
-    """Where the extension modules for this Python belong."""
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    return [TARGET / f"{module}{suffix}" for module in MODULES]
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """A wheel, and the files of it that are kept.
+
+    requirement  for pip;  folder  below `.oracles`;  files  their names;  programs  those of them that are programs.
+    """
+
+    requirement: str
+    folder: str
+    files: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+
+    def paths(self) -> dict[str, Path]:
+        """Where each file belongs."""
+        return {name: TARGET / self.folder / name for name in self.files}
 
 
-def download(folder: str) -> Path | None:
-    """The wheel for this Python, or None where there is none or the registry cannot be reached."""
+ORACLES = (
+    Oracle("compressai==1.2.8", "", (f"ans{SUFFIX}", f"_CXX{SUFFIX}")),
+    Oracle(
+        "tosa-tools==2026.8.0",
+        "tosa",
+        ("tosa_reference_model", "tosa-opt", "tosa.fbs"),
+        ("tosa_reference_model", "tosa-opt"),
+    ),
+)
+
+
+def download(requirement: str, folder: str) -> Path | None:
+    """The wheel for this Python and platform, or None where there is none or the registry cannot be reached."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     limits = ["--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:"]
-    subprocess.run([*pip, *limits, "--dest", folder, REQUIREMENT], capture_output=True, check=False)
+    subprocess.run([*pip, *limits, "--dest", folder, requirement], capture_output=True, check=False)
     return next(Path(folder).glob("*.whl"), None)
 
 
-def extract(wheel: Path) -> bool:
-    """Write the modules, each whole or not at all; False if the wheel lacks one."""
+def extract(oracle: Oracle, wheel: Path) -> bool:
+    """Write the files, each whole or not at all; False if the wheel lacks one."""
     with zipfile.ZipFile(wheel) as archive:
-        members = {Path(name).name: name for name in archive.namelist()}
-        if not all(path.name in members for path in module_files()):
+        members = {Path(info.filename).name: info for info in archive.infolist() if not info.is_dir()}
+        if not set(oracle.files) <= set(members):
             return False
-        TARGET.mkdir(exist_ok=True)
-        for path in module_files():
-            temporary = path.with_suffix(".tmp")
-            temporary.write_bytes(archive.read(members[path.name]))
+        (TARGET / oracle.folder).mkdir(parents=True, exist_ok=True)
+        for name, path in oracle.paths().items():
+            temporary = path.with_name(f"{name}.tmp")
+            temporary.write_bytes(archive.read(members[name]))
+            temporary.chmod(0o755 if name in oracle.programs else 0o644)
             temporary.replace(path)
     return True
 
 
-def main() -> None:
-    """Fetch what is missing and say in one line what came of it."""
-    if all(path.is_file() for path in module_files()):
-        print(f"oracles: present, {REQUIREMENT}")
-        return
+def fetch(oracle: Oracle) -> str:
+    """Fetch what is missing of an oracle; what came of it."""
+    if all(path.is_file() for path in oracle.paths().values()):
+        return "present"
     with tempfile.TemporaryDirectory() as folder:
-        wheel = download(folder)
-        fetched = wheel is not None and extract(wheel)
+        wheel = download(oracle.requirement, folder)
+        if wheel is not None and extract(oracle, wheel):
+            return "fetched"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    failure = f"skipped, no usable wheel of {REQUIREMENT} for Python {version} on this platform or no registry reached"
-    print(f"oracles: {f'fetched, {REQUIREMENT}' if fetched else failure}")
+    return f"skipped, no usable wheel for Python {version} on this platform or no registry reached"
+
+
+def main() -> None:
+    """Fetch every oracle, and say in one line each what came of it."""
+    for oracle in ORACLES:
+        print(f"oracles: {oracle.requirement} {fetch(oracle)}")
 
 
 if __name__ == "__main__":

@@ -58,9 +58,13 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         with safe_open(path, framework="np") as archive:
-            return {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            arrays = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, TypeError) as error:
         raise _unreadable(f"{path}: {error}") from error
+    for name, array in arrays.items():
+        if array.dtype.isbuiltin != 1:  # other packages teach NumPy more dtypes; what is read must not depend on them
+            raise _unreadable(f"{path}: {name} holds {array.dtype}, which NumPy lacks")
+    return arrays
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -143,6 +143,8 @@ def model_from_bytes(content: bytes, name: str = "model") -> Model:
     """Parse and check the bytes of a model file (SPEC MODEL-4)."""
     try:
         tensors = safetensors.numpy.load(content)
+        if any(array.dtype.isbuiltin != 1 for array in tensors.values()):
+            raise ValueError("a dtype that NumPy lacks")
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         text = header["__metadata__"]["refcodec"]
         document = json.loads(text)

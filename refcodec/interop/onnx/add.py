@@ -21,4 +21,4 @@ def add(t: Translation, op: Add) -> Held:
     lo, hi = sides[0][0] + sides[1][0], sides[0][1] + sides[1][1]
     require_bits(graph, int(np.maximum(-lo, hi).max()), "a sum")
     total = graph.add(*products)
-    return t.saturate(rounding_shift(graph, total, lo, hi, np.array([op.shift])), t.format(op.target))
+    return t.saturate(rounding_shift(graph, total, (lo, hi), np.array([op.shift])), t.format(op.target))

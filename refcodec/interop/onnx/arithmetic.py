@@ -12,11 +12,17 @@ from refcodec.interop.onnx.graph import INT32, INT64, Graph, Wire
 from refcodec.interop.onnx.translation import per_channel
 
 LIMIT, SHORT = 1 << 63, 1 << 31
+Ends = tuple[np.ndarray, np.ndarray]
 
 
 def objects(values: np.ndarray) -> np.ndarray:
     """The same integers as Python integers, which cannot wrap."""
     return np.asarray(values).astype(object)
+
+
+def joint(lo: int, hi: int, factor: int) -> Ends:
+    """The ends, (1,), of sums of values of lo .. hi whose weights are not negative and sum to `factor`."""
+    return np.array([lo * factor], object), np.array([hi * factor], object)
 
 
 def require_bits(graph: Graph, magnitude: int, what: str) -> None:
@@ -25,33 +31,26 @@ def require_bits(graph: Graph, magnitude: int, what: str) -> None:
         raise ExportError("RC-EXPORT", f"{graph.scope}: {what} may need {magnitude.bit_length() + 1} bits, not 64")
 
 
-def rounding_shift(
-    graph: Graph, values: Wire, lo: np.ndarray, hi: np.ndarray, shift: np.ndarray, offset: int = 0
-) -> Wire:
-    """((values + 2**(shift-1)) >> shift) + offset, for int64 values of lo .. hi in each channel (SPEC RND-1).
+def rounding_shift(graph: Graph, values: Wire, ends: Ends, shift: np.ndarray, offset: int = 0) -> Wire:
+    """((values + 2**(shift-1)) >> shift) + offset (SPEC RND-1).
 
-    lo, hi, shift  (C,) integers, C the channels of `values`, or (1,); a shift of zero leaves its channel as it is.
+    values  int64;  ends  (C,) the smallest and the largest of them in each channel, or (1,) in all
+    shift  (C,) or (1,), 0 .. 62.
     Returns int32 where the result provably fits, else int64.  Raises ExportError RC-EXPORT.
     """
     unit = np.array([1 << int(s) for s in shift], object)
-    return floor_division(graph, values, lo, hi, unit // 2, unit, offset)
+    return floor_division(graph, values, ends, unit // 2, unit, offset)
 
 
 def floor_division(
-    graph: Graph,
-    values: Wire,
-    lo: np.ndarray,
-    hi: np.ndarray,
-    addend: np.ndarray,
-    unit: np.ndarray,
-    offset: int = 0,
+    graph: Graph, values: Wire, ends: Ends, addend: np.ndarray, unit: np.ndarray, offset: int = 0
 ) -> Wire:
     """(values + addend) // unit + offset, by constants of each channel (SPEC DIV-1).
 
-    values  int64, lo .. hi in each channel;  addend, unit  (C,) or (1,) Python integers, not negative, unit 1 or more.
+    values, ends  as for `rounding_shift`;  addend, unit  (C,) or (1,) Python integers, 0 or more and 1 or more.
     Returns int32 where the result provably fits, else int64.  Raises ExportError RC-EXPORT.
     """
-    least, largest = objects(lo) + addend, objects(hi) + addend
+    least, largest = (objects(end) + addend for end in ends)
     # ONNX divides towards zero. `raised` whole units make the dividend positive, and leave the quotient again.
     raised = np.where(unit > 1, np.maximum(-(least // unit), 0), 0)
     if (np.maximum(largest, addend) + raised * unit).max() >= LIMIT:
@@ -61,8 +60,8 @@ def floor_division(
     quotient = graph.add(values, per_channel(graph, addend + raised * unit, INT64))
     if (unit > 1).any():
         quotient = graph.div(quotient, per_channel(graph, unit, INT64))
-    ends = [least // unit + raised, largest // unit + raised, least // unit + offset, largest // unit + offset]
-    if max(int(np.abs(end).max()) for end in ends) < SHORT:
+    reached = [least // unit + raised, largest // unit + raised, least // unit + offset, largest // unit + offset]
+    if max(int(np.abs(end).max()) for end in reached) < SHORT:
         quotient = graph.cast(quotient, INT32)
     return graph.sub(quotient, per_channel(graph, raised - offset, quotient.dtype))
 

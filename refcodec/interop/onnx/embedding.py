@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refcodec.interop.onnx.arithmetic import floor_division
+from refcodec.interop.onnx.arithmetic import floor_division, joint
 from refcodec.interop.onnx.graph import INT64, Wire
 from refcodec.interop.onnx.translation import Held, Translation, storage, widen
 from refcodec.program.operations import Embedding
@@ -26,6 +26,6 @@ def embedding(t: Translation, op: Embedding) -> Held:
     first, part = graph.floor_div(offset, unit), graph.mod(offset, unit)
     early = graph.mul(tensor(first), graph.sub(graph.constant(unit, INT64), part))
     total = graph.add(early, graph.mul(tensor(graph.add(first, 1)), part))
-    lo, hi = (np.array([end * unit], object) for end in (int(op.table.min()), int(op.table.max())))
+    ends = joint(int(op.table.min()), int(op.table.max()), unit)
     half, divisor = (np.array([v], object) for v in (op.frames, unit))
-    return t.narrow(floor_division(graph, total, lo, hi, half, divisor), fmt)
+    return t.narrow(floor_division(graph, total, ends, half, divisor), fmt)

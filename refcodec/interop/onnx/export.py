@@ -1,4 +1,4 @@
-"""Programs as standard ONNX models of integer operators (SPEC PROG-1).
+"""Programs as standard ONNX models of integer operators (SPEC EXP-1).
 
 One model for each program: the entropy decoder of a codec stands between its programs, so a user calls them one by one.
 Each computes, in onnxruntime and in the reference implementation of ONNX, exactly the integers of `Program.run`.
@@ -19,7 +19,7 @@ from refcodec.interop.onnx.crop import crop
 from refcodec.interop.onnx.depthwise_convolution import depthwise_convolution
 from refcodec.interop.onnx.embedding import embedding
 from refcodec.interop.onnx.gdn import gdn, inverse_gdn
-from refcodec.interop.onnx.graph import Graph, Wire
+from refcodec.interop.onnx.graph import IR_VERSION, OPSET, Graph, Wire
 from refcodec.interop.onnx.latent_mean import latent_mean, latent_means
 from refcodec.interop.onnx.layer_norm import layer_norm
 from refcodec.interop.onnx.leaky_requantise import leaky_requantise
@@ -41,6 +41,8 @@ from refcodec.interop.onnx.warp import warp
 from refcodec.program.model_file import Model
 from refcodec.program.operations import Size, Tensor
 from refcodec.program.program import Program
+
+__all__ = ["IR_VERSION", "OPSET", "RECIPES", "export_model", "export_program", "port_dtype"]
 
 Recipe = Callable[[Translation, Any], Held]
 RECIPES: dict[str, Recipe] = {

@@ -23,7 +23,7 @@ def divisor(t: Translation, op: Gdn | InverseGdn) -> Wire:
     if op.squared:
         return isqrt(graph, graph.mul(norm, 1 << op.norm_shift), bounds["radicand"])
     largest = np.array([bounds["norm"]])
-    return graph.cast(rounding_shift(graph, norm, 0 * largest, largest, np.array([op.norm_shift])), INT64)
+    return graph.cast(rounding_shift(graph, norm, (0 * largest, largest), np.array([op.norm_shift])), INT64)
 
 
 def gdn(t: Translation, op: Gdn) -> Held:

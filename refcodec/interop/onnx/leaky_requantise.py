@@ -25,7 +25,7 @@ def leaky_requantise(t: Translation, op: LeakyRequantise) -> Held:
     multiplier = graph.select(negative, per_channel(graph, below, INT64), _wire(t, above))
     _, zero = storage(fmt)
     products = graph.mul(accumulator, multiplier)
-    shifted = rounding_shift(graph, products, lo, hi, scattered(op.shift, held), zero)
+    shifted = rounding_shift(graph, products, (lo, hi), scattered(op.shift, held), zero)
     return replace(held, wire=t.finish(shifted, fmt), zero=zero)
 
 

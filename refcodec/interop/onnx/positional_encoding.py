@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refcodec.interop.onnx.arithmetic import rounding_shift
+from refcodec.interop.onnx.arithmetic import joint, rounding_shift
 from refcodec.interop.onnx.graph import INT64, Graph, Wire
 from refcodec.interop.onnx.translation import Held, Translation
 from refcodec.program.operations import PositionalEncoding
@@ -25,8 +25,8 @@ def sine(graph: Graph, phase: Wire, nodes: np.ndarray, fraction: int) -> Wire:
     value = graph.add(node, graph.mul(rise, part))
     negative = graph.sub(graph.constant(0, INT64), value)
     value = graph.select(graph.above(phase, half - 1), negative, value)
-    end = np.array([1 << NODE_BITS + PART_BITS])
-    return rounding_shift(graph, value, -end, end, np.array([NODE_BITS + PART_BITS - fraction]))
+    ends = joint(-1, 1, 1 << NODE_BITS + PART_BITS)
+    return rounding_shift(graph, value, ends, np.array([NODE_BITS + PART_BITS - fraction]))
 
 
 def positional_encoding(t: Translation, op: PositionalEncoding) -> Held:

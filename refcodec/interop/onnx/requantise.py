@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from refcodec.interop.onnx.arithmetic import objects, rounding_shift
+from refcodec.interop.onnx.arithmetic import Ends, objects, rounding_shift
 from refcodec.interop.onnx.graph import INT64, Wire
 from refcodec.interop.onnx.translation import Held, Translation, per_channel, scattered, storage, widen
 from refcodec.program.operations import Requantise
 
-Ends = tuple[np.ndarray, np.ndarray]
 Scales = tuple[np.ndarray, np.ndarray]
 
 
@@ -26,7 +25,7 @@ def scaled(t: Translation, values: Wire, reach: Ends, scales: Scales, held: Held
     lo, hi = (objects(scattered(end, held)) * objects(multiplier) for end in reach)
     _, zero = storage(fmt)
     products = graph.mul(values, per_channel(graph, multiplier, INT64))
-    return replace(held, wire=t.finish(rounding_shift(graph, products, lo, hi, shift, zero), fmt), zero=zero)
+    return replace(held, wire=t.finish(rounding_shift(graph, products, (lo, hi), shift, zero), fmt), zero=zero)
 
 
 def requantise(t: Translation, op: Requantise) -> Held:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refcodec.interop.onnx.arithmetic import floor_division
+from refcodec.interop.onnx.arithmetic import floor_division, joint
 from refcodec.interop.onnx.graph import Graph, Wire
 from refcodec.interop.onnx.translation import COLUMNS, ROWS, Held, Translation, interleaved
 from refcodec.program.operations import Resize
@@ -34,8 +34,7 @@ def enlarged(graph: Graph, x: Wire, rows: int, columns: int, ends: tuple[int, in
     """Bilinear enlargement of int64 values of lo .. hi = ends, rounded once; int32 or int64."""
     unit = (2 * rows if rows > 1 else 1) * (2 * columns if columns > 1 else 1)
     sums = _along(graph, _along(graph, x, ROWS, rows), COLUMNS, columns)
-    lo, hi = (np.array([end * unit], object) for end in ends)
-    return floor_division(graph, sums, lo, hi, np.array([unit // 2], object), np.array([unit], object))
+    return floor_division(graph, sums, joint(*ends, unit), np.array([unit // 2], object), np.array([unit], object))
 
 
 def resize(t: Translation, op: Resize) -> Held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refcodec.fixed import GAUSSIAN
-from refcodec.interop.onnx.arithmetic import rounding_shift
+from refcodec.interop.onnx.arithmetic import joint, rounding_shift
 from refcodec.interop.onnx.graph import INT64, Graph, Wire
 from refcodec.interop.onnx.resize import bordered, enlarged
 from refcodec.interop.onnx.translation import COLUMNS, ROWS, Held, Translation
@@ -17,8 +17,7 @@ Ends = tuple[int, int]
 
 def _mean(graph: Graph, sums: Wire, ends: Ends, shift: int) -> Wire:
     """sums >> shift, rounded, where the weights of values of lo .. hi = ends sum to 2**shift; int64."""
-    lo, hi = (np.array([end << shift], object) for end in ends)
-    return graph.cast(rounding_shift(graph, sums, lo, hi, np.array([shift])), INT64)
+    return graph.cast(rounding_shift(graph, sums, joint(*ends, 1 << shift), np.array([shift])), INT64)
 
 
 def _weighted(graph: Graph, x: Wire, axis: int) -> Wire:

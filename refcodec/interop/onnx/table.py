@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from refcodec.interop.onnx.arithmetic import rounding_shift
+from refcodec.interop.onnx.arithmetic import joint, rounding_shift
 from refcodec.interop.onnx.graph import INT32, INT64
 from refcodec.interop.onnx.translation import Held, Translation, storage, widen
 from refcodec.program.operations import InterpolatedTable, Table
@@ -30,7 +30,7 @@ def interpolated_table(t: Translation, op: InterpolatedTable) -> Held:
     node = graph.gather(graph.constant(nodes[:-1] << op.spacing, INT64), index)
     rise = graph.gather(graph.constant(np.diff(nodes), INT64), index)
     points = graph.add(node, graph.mul(rise, graph.cast(part, INT64)))
-    lo, hi = (np.array([end << op.spacing], object) for end in (int(nodes.min()), int(nodes.max())))
-    values = rounding_shift(graph, points, lo, hi, np.array([op.spacing]))
+    ends = joint(int(nodes.min()), int(nodes.max()), 1 << op.spacing)
+    values = rounding_shift(graph, points, ends, np.array([op.spacing]))
     narrowed = t.narrow(values, t.format(op.target))
     return replace(held, wire=narrowed.wire, zero=narrowed.zero)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refcodec.interop.onnx.arithmetic import rounding_shift
+from refcodec.interop.onnx.arithmetic import joint, rounding_shift
 from refcodec.interop.onnx.graph import INT64, Graph, Wire
 from refcodec.interop.onnx.translation import COLUMNS, ROWS, Held, Translation, widen
 from refcodec.program.operations import Warp
@@ -68,5 +68,5 @@ def warp(t: Translation, op: Warp) -> Held:
                 weight = graph.mul(graph.mul(deep, down), right)
                 total = graph.add(graph.mul(sample, weight), total)
     shift = 3 * (op.fraction + 1)
-    lo, hi = (np.array([end << shift], object) for end in t.reaches[op.sources[0]].joint())
-    return t.narrow(rounding_shift(graph, total, lo, hi, np.array([shift])), t.format(op.target))
+    ends = joint(*t.reaches[op.sources[0]].joint(), 1 << shift)
+    return t.narrow(rounding_shift(graph, total, ends, np.array([shift])), t.format(op.target))
