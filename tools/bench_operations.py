@@ -125,9 +125,9 @@ def samples() -> dict[str, Callable[[np.random.Generator], Sample]]:
             SIDE,
         ),
         "positional_encoding": lambda rng: (
-            ops.PositionalEncoding(*names, True, 14, rng.integers(0, 1 << 40, SIDE), sine_nodes()),
+            ops.PositionalEncoding(*names, True, 14, rng.integers(0, 1 << 40, SIDE**3 // 8), sine_nodes()),
             {"x": U16, "y": S16},
-            2 * SIDE,
+            SIDE**3 // 4,
         ),
         "embedding": lambda rng: (
             ops.Embedding(*names, 1 << 16, rng.integers(-99, 99, (2, SIDE, SIDE, SIDE))),

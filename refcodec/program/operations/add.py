@@ -10,12 +10,12 @@ import numpy as np
 from refcodec import fixed
 from refcodec.layers.add import SUM_LIMIT, add, add_plain, check_scales, largest_sum
 from refcodec.program.operations.concatenate import common_size
-from refcodec.program.operations.operation import Arrays, Reaches, Size, Tensor, Tensors, freeze, require
+from refcodec.program.operations.operation import Arrays, Reaches, Several, Size, Tensor, Tensors, freeze, require
 from refcodec.program.reach import Reach
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Add:
+class Add(Several):
     """Sum of multiples of two tensors, rounded once and saturated (SPEC ADD-1).
 
     multipliers  (2,) of the first and of the second source, below 2**31 in magnitude;  shift  0..62.
@@ -31,11 +31,6 @@ class Add:
 
     def __post_init__(self) -> None:
         freeze(self)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the two tensors it adds."""
-        return self.sources
 
     def check(self, sources: Tensors, target: Tensor) -> None:
         """Raise RefcodecError unless the scales are legal and no sum leaves 64 bits (SPEC ADD-2)."""

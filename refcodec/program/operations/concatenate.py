@@ -9,7 +9,7 @@ import numpy as np
 
 from refcodec.errors import ShapeError
 from refcodec.layers.concatenate import concatenate, concatenate_plain
-from refcodec.program.operations.operation import Arrays, Reaches, Size, Tensor, Tensors, require
+from refcodec.program.operations.operation import Arrays, Reaches, Several, Size, Tensor, Tensors, require
 from refcodec.program.reach import Reach
 
 
@@ -31,7 +31,7 @@ def common_size(name: str, sizes: tuple[Size, ...]) -> Size:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Concatenate:
+class Concatenate(Several):
     """The channels of two or more tensors, one after another (SPEC CAT-1)."""
 
     kind: ClassVar[str] = "concatenate"
@@ -39,11 +39,6 @@ class Concatenate:
     name: str
     sources: tuple[str, ...]
     target: str
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the tensors it reads."""
-        return self.sources
 
     def check(self, sources: Tensors, target: Tensor) -> None:
         """Raise RefcodecError unless all formats are the same and the channels add up (SPEC CAT-1)."""

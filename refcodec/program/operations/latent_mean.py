@@ -18,7 +18,17 @@ from refcodec.layers.latent_mean import (
     mean_format,
 )
 from refcodec.program.operations.concatenate import common_size
-from refcodec.program.operations.operation import Arrays, Pointwise, Reaches, Size, Tensor, Tensors, freeze, require
+from refcodec.program.operations.operation import (
+    Arrays,
+    Pointwise,
+    Reaches,
+    Several,
+    Size,
+    Tensor,
+    Tensors,
+    freeze,
+    require,
+)
 from refcodec.program.reach import Reach
 
 
@@ -72,7 +82,7 @@ class LatentMean(Pointwise):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LatentMeans:
+class LatentMeans(Several):
     """Decoded symbols plus a fixed-point mean for each (SPEC MEAN-3).
 
     sources  the symbols, then the means in units of 2**-fraction;  fraction  0..16.
@@ -84,11 +94,6 @@ class LatentMeans:
     sources: tuple[str, ...]
     target: str
     fraction: int
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the symbols and of the means."""
-        return self.sources
 
     def check(self, sources: Tensors, target: Tensor) -> None:
         """Raise RefcodecError unless the formats hold every sum (SPEC MEAN-2, MEAN-3)."""

@@ -96,6 +96,18 @@ class Pointwise(Unary):
         return sizes[0]
 
 
+class Several:
+    """An operation that reads several tensors, called `sources`."""
+
+    __slots__ = ()
+    sources: tuple[str, ...]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors it reads."""
+        return self.sources
+
+
 def require(condition: bool, code: str, message: str) -> None:
     """Raise ModelError unless a condition holds."""
     if not condition:

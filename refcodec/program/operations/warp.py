@@ -11,7 +11,7 @@ import numpy as np
 from refcodec import fixed
 from refcodec.errors import ShapeError
 from refcodec.layers.warp import FLOW_CHANNELS, MAX_BITS, check_fraction, warp, warp_plain
-from refcodec.program.operations.operation import Arrays, Reaches, Size, Tensor, Tensors, require
+from refcodec.program.operations.operation import Arrays, Reaches, Several, Size, Tensor, Tensors, require
 from refcodec.program.operations.resize import check_kept_format, weighted_sums
 from refcodec.program.reach import Reach
 
@@ -30,7 +30,7 @@ def extreme_positions(lo: int, hi: int, depth: int, fraction: int) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Warp:
+class Warp(Several):
     """Trilinear reading of a scale space at displaced places (SPEC WARP-2).
 
     sources  the volume, slice after slice with as many slices as fit its channels, and the flow of three channels
@@ -43,11 +43,6 @@ class Warp:
     sources: tuple[str, ...]
     target: str
     fraction: int
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the volume and of the flow."""
-        return self.sources
 
     def check(self, sources: Tensors, target: Tensor) -> None:
         """Raise RefcodecError unless channels, formats and fraction are legal (SPEC WARP-3).

@@ -12,38 +12,14 @@ from refcodec.layers.latent_mean import SYMBOL_FORMAT, latent_format, mean_forma
 from refcodec.program.operations import (
     Add,
     Concatenate,
-    Crop,
-    DepthwiseConvolution,
     LatentMeans,
-    Linear,
-    MaskedConvolution,
-    Nearest,
-    Pad,
-    PixelShuffle,
 )
 from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.draw import numbered
 from refcodec.vectorgen.operation_case import operation_case
 
-S8, U8, S16, U16, S24, S32, S33, S48 = (
-    IntFormat(bits, signed)
-    for bits, signed in (
-        (8, True),
-        (8, False),
-        (16, True),
-        (16, False),
-        (24, True),
-        (32, True),
-        (33, True),
-        (48, True),
-    )
-)
-BYTES = {"x": U8, "y": S24}
-ORDER = "one input sample on a ramp of weights: catches any tap, channel or output out of its place"
-BOUND = "sums at both ends of the proven bound: catches accumulators that are too narrow"
-Weighted = Linear | DepthwiseConvolution | MaskedConvolution
-Moving = PixelShuffle | Crop | Pad | Nearest
-Sides = tuple[int, int, int, int]
+S8, S16, S32, S33, S48 = (IntFormat(bits, True) for bits in (8, 16, 32, 33, 48))
+U8 = IntFormat(8, False)
 
 
 def concatenate_cases() -> Iterator[Case]:

@@ -9,37 +9,20 @@ import numpy as np
 from refcodec.formats import IntFormat
 from refcodec.layers.masked_convolution import MASKS, live_taps
 from refcodec.program.operations import (
-    Crop,
     DepthwiseConvolution,
     Linear,
     MaskedConvolution,
-    Nearest,
-    Pad,
-    PixelShuffle,
 )
 from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.draw import fill, numbered, one_hot, ramp
 from refcodec.vectorgen.operation_case import operation_case, rejected_case
 
-S8, U8, S16, U16, S24, S32, S33, S48 = (
-    IntFormat(bits, signed)
-    for bits, signed in (
-        (8, True),
-        (8, False),
-        (16, True),
-        (16, False),
-        (24, True),
-        (32, True),
-        (33, True),
-        (48, True),
-    )
-)
+S8, S16, S24, S32, S48 = (IntFormat(bits, True) for bits in (8, 16, 24, 32, 48))
+U8, U16 = (IntFormat(bits, False) for bits in (8, 16))
 BYTES = {"x": U8, "y": S24}
 ORDER = "one input sample on a ramp of weights: catches any tap, channel or output out of its place"
 BOUND = "sums at both ends of the proven bound: catches accumulators that are too narrow"
 Weighted = Linear | DepthwiseConvolution | MaskedConvolution
-Moving = PixelShuffle | Crop | Pad | Nearest
-Sides = tuple[int, int, int, int]
 
 
 def linear_cases() -> Iterator[Case]:
