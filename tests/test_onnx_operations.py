@@ -345,15 +345,15 @@ def test_latent_means_agree(rng: np.random.Generator) -> None:
 
 
 def test_concatenation_agrees_on_tensors_held_in_different_ways(rng: np.random.Generator) -> None:
-    """An input, a clipped input and an accumulator of phases, all of 24 bits, end in one tensor."""
-    fmt = IntFormat(24, True)
-    upper = TransposedConvolution("up", "x", "a", S8, 2, 1, 1, rng.integers(-128, 128, (5, 2, 3, 3)), np.arange(5))
+    """Catches parts of different types: an accumulator summed in 64 bits, a clipped input and an input, all s32."""
+    weight = rng.integers(-1000, 1001, (5, 2, 3, 3))
+    upper = TransposedConvolution("up", "x", "a", S12, 2, 1, 1, weight, np.arange(5))
     limit = Clip("limit", "x", "c", -100, 100)
     wide = Nearest("wide", "c", "w", 2, 2)
     join = Concatenate("join", ("a", "w", "z"), "y")
-    tensors = [Tensor("x", 2, S8), Tensor("z", 3, fmt), Tensor("a", 5, fmt), Tensor("c", 2, fmt), Tensor("w", 2, fmt)]
-    program = Program("p", (*tensors, Tensor("y", 10, fmt)), (upper, limit, wide, join))
-    agree(program, {"x": filled(S8, (2, 180, 160), rng), "z": filled(fmt, (3, 360, 320), rng)})
+    tensors = [Tensor("x", 2, S12), Tensor("z", 3, S32), Tensor("a", 5, S32), Tensor("c", 2, S32), Tensor("w", 2, S32)]
+    program = Program("p", (*tensors, Tensor("y", 10, S32)), (upper, limit, wide, join))
+    agree(program, {"x": filled(S12, (2, 180, 160), rng), "z": filled(S32, (3, 360, 320), rng)})
     assert MILLION <= 10 * 360 * 320
 
 
