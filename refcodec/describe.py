@@ -26,7 +26,7 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
 
 
 def describe_program(program: Program) -> list[dict[str, Any]]:
-    """One entry per operation: what it reads and writes, in which formats, what it can give, how many constants."""
+    """One entry per operation: formats, constants, the reach of what it gives, the largest values on the way."""
     reaches = program.reaches()
     return [
         {
@@ -36,6 +36,7 @@ def describe_program(program: Program) -> list[dict[str, Any]]:
             "input_format": " ".join(str(program.tensor(name).format) for name in op.reads),
             "output_format": str(program.tensor(op.target).format),
             "reach": list(reaches[op.target].joint()),
+            "intermediates": op.intermediates([reaches[name] for name in op.reads]),
             "channels": program.tensor(op.target).channels,
             "constants": sum(getattr(op, name).size for name in op.constants),
         }

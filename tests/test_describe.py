@@ -63,6 +63,17 @@ def test_describe_program_follows_its_operations(model: Model) -> None:
             assert entry["input_format"] == str(program.tensor(op.source).format)
             assert entry["output_format"] == str(program.tensor(op.target).format)
             assert entry["channels"] == program.tensor(op.target).channels
+            assert tuple(entry["reach"]) == program.reaches()[op.target].joint()
+
+
+def test_describe_program_tells_the_largest_values_on_the_way(model: Model) -> None:
+    described = {entry["operation"]: entry for entry in describe_program(model.programs["g_s"])}
+    op = model.programs["g_s"].operation("x_hat")
+    lo, hi = described["g_s.6"]["reach"]
+    assert described["g_s.6"]["intermediates"] == {}
+    product = described["x_hat"]["intermediates"]["product"]
+    assert product <= max(-lo, hi) * int(op.multiplier.max()) < 2**62
+    assert described["x_hat"]["intermediates"]["rounded"] > product
 
 
 def test_describe_program_counts_constants(model: Model) -> None:

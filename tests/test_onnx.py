@@ -31,8 +31,9 @@ from onnx_cases import (
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode_latents
 from refcodec.errors import ExportError, RangeError
 from refcodec.formats import IntFormat, multiplier_bits
+from refcodec.interop.export import export_model
 from refcodec.interop.onnx import arithmetic, export
-from refcodec.interop.onnx.export import export_model, export_program
+from refcodec.interop.onnx.export import export_program
 from refcodec.interop.onnx.graph import INT32, INT64, Graph, Wire
 from refcodec.interop.onnx.translation import Translation
 from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, DEFAULT_STREAM, recipe_name, shipped_path
@@ -346,13 +347,13 @@ def test_decoder_agrees_on_the_latents_of_a_stream(precision: str, latents: tupl
 
 
 def test_export_gives_one_file_for_each_program_with_the_same_bytes_every_time(tiny_model: Model) -> None:
-    files = export_model(tiny_model)
-    assert sorted(files) == ["g_s.onnx", "h_s.onnx"]
-    assert files == export_model(tiny_model)
+    files = export_model(tiny_model, "onnx")
+    assert sorted(files) == ["g_s.onnx", "h_s.onnx", "manifest.json"]
+    assert files == export_model(tiny_model, "onnx")
 
 
 def test_export_says_what_it_is(tiny_model: Model) -> None:
-    model = onnx_oracle.load(export_model(tiny_model)["h_s.onnx"])
+    model = onnx_oracle.load(export_model(tiny_model, "onnx")["h_s.onnx"])
     properties = {item.key: item.value for item in model.metadata_props}
     assert properties == {
         "refcodec.family": "scale-hyperprior",
@@ -387,13 +388,13 @@ def test_export_leaves_sizes_open_or_fixes_them(tiny_model: Model) -> None:
 def test_export_names_the_package_that_is_missing(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx.checker", None)
     with pytest.raises(ExportError, match=r"RC-EXTRA: ONNX needs the package onnx: pip install 'refcodec\[interop\]'"):
-        export_model(tiny_model)
+        export_model(tiny_model, "onnx")
 
 
 def test_export_refuses_an_operation_without_a_recipe(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(export.RECIPES, "scale_index")
     with pytest.raises(ExportError, match="RC-EXPORT: indexes: no exact form of scale_index in ONNX is known"):
-        export_model(tiny_model)
+        export_model(tiny_model, "onnx")
 
 
 def test_every_kind_of_operation_has_a_recipe() -> None:

@@ -19,7 +19,7 @@ from refcodec.interop.onnx.crop import crop
 from refcodec.interop.onnx.depthwise_convolution import depthwise_convolution
 from refcodec.interop.onnx.embedding import embedding
 from refcodec.interop.onnx.gdn import gdn, inverse_gdn
-from refcodec.interop.onnx.graph import IR_VERSION, OPSET, Graph, Wire
+from refcodec.interop.onnx.graph import Graph, Wire
 from refcodec.interop.onnx.latent_mean import latent_mean, latent_means
 from refcodec.interop.onnx.layer_norm import layer_norm
 from refcodec.interop.onnx.leaky_requantise import leaky_requantise
@@ -38,11 +38,8 @@ from refcodec.interop.onnx.threshold_head import threshold_head
 from refcodec.interop.onnx.translation import Held, Translation, port_dtype
 from refcodec.interop.onnx.transposed_convolution import transposed_convolution
 from refcodec.interop.onnx.warp import warp
-from refcodec.program.model_file import Model
 from refcodec.program.operations import Size, Tensor
 from refcodec.program.program import Program
-
-__all__ = ["IR_VERSION", "OPSET", "RECIPES", "export_model", "export_program", "port_dtype"]
 
 Recipe = Callable[[Translation, Any], Held]
 RECIPES: dict[str, Recipe] = {
@@ -75,16 +72,6 @@ RECIPES: dict[str, Recipe] = {
     "transposed_convolution": transposed_convolution,
     "warp": warp,
 }
-
-
-def export_model(model: Model, taps: bool = False) -> dict[str, bytes]:
-    """Every program of a model as `<program>.onnx`, by file name.
-
-    taps  whether every tensor becomes an output.  Raises ExportError RC-EXPORT.
-    """
-    names = sorted(model.programs)
-    about = {"family": model.family, "identity": model.identity}
-    return {f"{name}.onnx": export_program(model.programs[name], about, taps=taps) for name in names}
 
 
 def export_program(
