@@ -398,3 +398,9 @@ def test_strays_reads_a_copy_without_git(tmp_path: Path):
         tmp_path.joinpath(name).parent.mkdir(exist_ok=True)
         tmp_path.joinpath(name).write_text(text, encoding="utf-8")
     assert strays.strays(tmp_path) == ["b.py:1: an unfinished note: TO" + "DO"]
+
+
+def test_one_demand_complains_of_a_clause_with_two():
+    spec = "**XX-1** A MUST.\n\n**XX-2** B MUST, and it MUST.\n\n*Lemma.* None.\n\n## 2. Section\n\nMUST MUST\n"
+    assert spec_checks.one_demand(spec) == ["SPEC.md: XX-2 says MUST 2 times, split it or make it a list"]
+    assert spec_checks.one_demand(spec.replace(", and it MUST", "")) == []

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from checks.integers import no_floats
 from checks.layering import import_order, package_sources
-from checks.specification import clause_links, error_table, malformed_fences, spec_is_code, spec_language
+from checks.specification import (
+    clause_links,
+    error_table,
+    malformed_fences,
+    one_demand,
+    spec_is_code,
+    spec_language,
+)
 from checks.strays import strays
 from refcodec.errors import CODES
 
@@ -28,6 +35,7 @@ def specification(root: Path) -> list[str]:
         *malformed_fences(spec),
         *spec_is_code(spec, quoted),
         *spec_language(spec),
+        *one_demand(spec),
         *clause_links(spec, package_sources(root), tests),
         *error_table(spec, CODES),
     ]

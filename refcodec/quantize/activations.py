@@ -1,4 +1,4 @@
-"""Integers of activation functions, heads and positional encodings, rounded exactly on every machine (SPEC TAB-3).
+"""Integers of activation functions, heads and positional encodings, rounded exactly on every machine (SPEC TAB-4).
 
 Nothing here is computed in floating point. Each number is enclosed between two fractions by decimal arithmetic, whose
 operations are correctly rounded by their definition, and the enclosure is narrowed until both of its ends round to the
@@ -86,7 +86,7 @@ def pi(digits: int) -> Enclosure:
 
 
 def nearest(enclose: Callable[[int], Enclosure]) -> int:
-    """The integer nearest to a number, halves towards +infinity (SPEC TAB-3).
+    """The integer nearest to a number, halves towards +infinity (SPEC TAB-4).
 
     enclose  gives, for a number of digits, bounds that close in on the number as the digits grow.
     Raises RangeError where it cannot be told from a tie.
@@ -308,7 +308,7 @@ def _divided_by_pi(number: Fraction, digits: int) -> Enclosure:
 
 @dataclass(frozen=True, slots=True)
 class StandardTable:
-    """A table that comes with refcodec: a function between formats with steps of 2**-fraction (SPEC TAB-3).
+    """A table that comes with refcodec: a function between formats with steps of 2**-fraction (SPEC TAB-4).
 
     function  a key of FUNCTIONS;  spacing  of the nodes of an interpolated table, 0 for a direct one.
     """
@@ -334,7 +334,7 @@ class StandardTable:
 
 
 def standard_tables() -> tuple[StandardTable, ...]:
-    """The shipped tables: interpolated ones of 513 and 4097 nodes, direct ones of 8 and 10 bits (SPEC TAB-3).
+    """The shipped tables: interpolated ones of 513 and 4097 nodes, direct ones of 8 and 10 bits (SPEC TAB-4).
 
     Values have 5, 3 and 3 integer bits beside the sign; results of tanh and sigmoid have one, which holds 1.
     """
@@ -348,7 +348,7 @@ def standard_tables() -> tuple[StandardTable, ...]:
 
 
 def load_activation_table(name: str) -> np.ndarray:
-    """The entries or nodes of a shipped table, int32 (SPEC TAB-3).
+    """The entries or nodes of a shipped table, int32 (SPEC TAB-4).
 
     name  of a StandardTable, or `sine-1025`.  Raises ModelError RC-MODEL-TENSOR naming those shipped, RC-MODEL-HASH.
     """

@@ -187,6 +187,18 @@ def clause_links(spec: str, code: dict[str, str], tests: dict[str, str]) -> list
     return complaints + [f"SPEC.md: {clause} has a block and no heading" for clause in sorted(unfounded)]
 
 
+def one_demand(spec: str) -> list[str]:
+    """Complain of clauses that say MUST more than once: each clause can be broken in one way only."""
+    prose = FENCE.sub("", spec)
+    complaints = []
+    for match in HEADING.finditer(prose):
+        clause = re.split(r"\n## |\n\*\*[A-Z]", prose[match.end() :])[0]
+        demands = len(re.findall(r"\bMUST\b", clause))
+        if demands > 1:
+            complaints.append(f"SPEC.md: {match[1]} says MUST {demands} times, split it or make it a list")
+    return complaints
+
+
 def error_table(spec: str, codes: dict[str, str]) -> list[str]:
     """Complain where the rows `| RC-... | meaning |` of SPEC.md differ from refcodec.errors.CODES."""
     rows = ERROR_ROW.findall(spec)
