@@ -1,6 +1,6 @@
 """Every operation on a 64x64x64 tensor, kernel against definition: `python tools/bench_operations.py [KIND ...]`.
 
-The definition is that of SPEC.md on Python integers. The first run of each kernel, which may compile it, does not count.
+The definition is that of SPEC.md on Python integers. First runs, which may compile a kernel, do not count.
 """
 
 from __future__ import annotations
