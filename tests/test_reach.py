@@ -110,3 +110,21 @@ def test_requantise_tells_its_intermediates() -> None:
     op = Requantise("y", "x", "y", np.array([2**31 - 1, 1]), np.array([62, 1]))
     found = op.intermediates([Reach.whole(S32, 2)])
     assert found == {"product": 2**31 * (2**31 - 1), "rounded": 2**31 * (2**31 - 1) + 2**61}
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_reach_counts_the_zeros_outside_a_picture(transposed: bool, rng: np.random.Generator) -> None:
+    """Samples of 2 and 3 only: without the zeros the smallest positive sum would be too large."""
+    weight, bias = rng.integers(1, 9, (1, 1, 3, 3)), np.array([0])
+    layer = (
+        TransposedConvolution("y", "c", "y", S8, 2, 1, 1, weight, bias)
+        if transposed
+        else Convolution("y", "c", "y", S8, 1, 1, weight, bias)
+    )
+    tensors = Tensor("x", 1, IntFormat(2, False)), Tensor("c", 1, IntFormat(2, False)), Tensor("y", 1, S32)
+    program = Program("p", tensors, (Clip("c", "x", "c", 2, 3), layer))
+    reach, (lo, hi) = program.reaches()["y"], extremes(program, (1, 2, 2))
+    assert reach.lo[0] <= lo[0]
+    assert reach.hi[0] >= hi[0]
+    inside = Program("p", tensors, (program.operations[0], Convolution("y", "c", "y", S8, 1, 0, weight, bias)))
+    assert inside.reaches()["y"].joint() == (2 * weight.sum(), 3 * weight.sum())
