@@ -13,7 +13,6 @@ from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.errors import ModelError
 from refcodec.formats import IntFormat, multiplier_bits
 from refcodec.models.encoder import float_planes
-from refcodec.models.scale_hyperprior import FloatScaleHyperprior
 from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, RECIPES, recipe_name, shipped_path
 from refcodec.models.trained import Trained, load_trained, scale_table
 from refcodec.program.model_file import Model, load_model, model_to_bytes
@@ -233,19 +232,6 @@ def test_integerise_of_the_shipped_recipe_is_the_shipped_model(trained: Trained)
 
 
 # --- refusals
-
-
-def test_integerise_and_choose_refuse_a_normalised_backbone(trained: Trained, observations: Observations) -> None:
-    parameters = dict(trained.twin.parameters)
-    for layer in (f"{net}.{index}" for net in ("g_a", "g_s") for index in (1, 3, 5)):
-        parameters[f"{layer}.beta"] = np.ones(32, np.float32)
-        parameters[f"{layer}.gamma"] = np.eye(32, dtype=np.float32)
-    twin = FloatScaleHyperprior(parameters)
-    assert twin.architecture.backbone == "gdn"
-    with pytest.raises(ModelError, match=r"^RC-MODEL-FAMILY: backbone gdn cannot be quantised"):
-        integerise(replace(trained, twin=twin), shipped_recipe("w8a8"))
-    with pytest.raises(ModelError, match=r"^RC-MODEL-FAMILY: backbone gdn cannot be quantised"):
-        choose(twin, observations, 8, 8, "mse")
 
 
 @pytest.mark.parametrize("field", ["activation_steps", "weight_steps", "bias_corrections"])

@@ -24,6 +24,7 @@ def recipe(**changes: Any) -> Recipe:
         "activation_bits": 9,
         "observer": "mse",
         "activation_steps": {str(number): step for number, step in enumerate(AWKWARD)},
+        "normalisation_steps": {"norm": AWKWARD[::-1]},
         "weight_steps": {"layer": AWKWARD, "other": [0.7]},
         "bias_corrections": {"layer": [-step for step in AWKWARD], "other": [-0.0]},
     }

@@ -13,6 +13,7 @@ from refcodec.layers.latent_mean import SYMBOL_FORMAT
 from refcodec.models.analysis import PICTURE_MULTIPLE, FloatAnalysis
 from refcodec.models.architecture import Architecture, parameter_shapes
 from refcodec.program.model_file import Model
+from refcodec.program.operations import InverseGdn
 
 QUANTILES = "entropy_bottleneck.quantiles"
 
@@ -26,12 +27,18 @@ def encoder_parameters(parameters: Mapping[str, np.ndarray]) -> dict[str, np.nda
     return {name: array for name, array in parameters.items() if _is_analysis(name)}
 
 
+def _backbone(model: Model) -> str:
+    """The backbone that the normalisations of g_s belong to; g_a has the same."""
+    forms = {op.squared for op in model.programs["g_s"].operations if isinstance(op, InverseGdn)}
+    return "relu" if not forms else "gdn" if True in forms else "gdn1"
+
+
 def analysis_of(model: Model) -> FloatAnalysis:
     """The analysis networks that a model file carries.  Raises ModelError RC-MODEL-ENCODER naming what is wrong."""
     if not model.encoder:
         raise ModelError("RC-MODEL-ENCODER", "the model file holds no analysis transform, it can only decode")
     n, m = model.programs["h_s"].input.channels, model.programs["g_s"].input.channels
-    architecture = Architecture(model.family, "relu", n, m)
+    architecture = Architecture(model.family, _backbone(model), n, m)
     wanted = {name: shape for name, shape in parameter_shapes(architecture).items() if _is_analysis(name)}
     for name in sorted({*wanted, *model.encoder}):
         array = model.encoder.get(name)

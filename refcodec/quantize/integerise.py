@@ -8,9 +8,10 @@ import numpy as np
 
 from refcodec.codecs.scale_hyperprior import FAMILY, PIXEL_FORMAT, TABLE_PARTS
 from refcodec.errors import ModelError
-from refcodec.formats import MAX_SHIFT, MIN_SHIFT, IntFormat, multiplier_bits
+from refcodec.formats import IntFormat, multiplier_bits
 from refcodec.layers.latent_mean import SYMBOL_FORMAT, latent_format
 from refcodec.layers.scale_index import INDEX_FORMAT
+from refcodec.models.architecture import Architecture
 from refcodec.models.encoder import encoder_parameters
 from refcodec.models.trained import Trained, scale_table
 from refcodec.program.model_file import Model
@@ -24,31 +25,23 @@ from refcodec.program.operations import (
     TransposedConvolution,
 )
 from refcodec.program.program import Program
-from refcodec.quantize.layers import G_S, H_S, Layer, check_backbone, integer_weights, round_half_up
+from refcodec.quantize.dyadic import dyadic
+from refcodec.quantize.layers import (
+    G_S,
+    H_S,
+    Layer,
+    activation_format,
+    integer_weights,
+    normalisations,
+    round_half_up,
+)
+from refcodec.quantize.normalisation import inverse_gdn
 from refcodec.quantize.recipe import Recipe
 
 MEAN_FRACTION = 8
 PIXEL_STEP = 1.0 / 255.0
 Parameters = Mapping[str, np.ndarray]
-
-
-def dyadic(scale: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Multiplier and shift with multiplier / 2**shift nearest to each scale.
-
-    scale  (C,) positive;  bits  multiplier width.  Returns (C,) multiplier below 2**bits and (C,) shift 1..62.
-    Raises ModelError RC-MODEL-RANGE where a scale is too large or no positive number.
-    """
-    if not ((scale > 0) & (scale < 1 << bits)).all():
-        raise ModelError("RC-MODEL-RANGE", f"a scale of {scale.max():g} does not fit a {bits}-bit multiplier")
-    _, exponent = np.frexp(scale)
-    shift = np.clip(bits - exponent, MIN_SHIFT, MAX_SHIFT)
-    multiplier = round_half_up(np.ldexp(scale, shift))
-    carried = (multiplier == 1 << bits) & (shift > MIN_SHIFT)
-    shift = shift - carried
-    multiplier = np.where(carried, multiplier >> 1, multiplier)
-    if (multiplier >= 1 << bits).any():
-        raise ModelError("RC-MODEL-RANGE", f"a scale of {scale.max():g} does not fit a {bits}-bit multiplier")
-    return multiplier, shift
+Steps = list[tuple[AnyOperation, Tensor]]  # operations in order, each with the tensor that it writes
 
 
 def _constants(layer: Layer, parameters: Parameters, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -88,18 +81,32 @@ def _network(
     for layer in layers:
         weight, bias, unit = _constants(layer, parameters, recipe)
         op, accumulator = _convolution(layer, tensors[-1], weight, bias, recipe)
-        if layer.target in finish:
-            last, target = finish[layer.target](accumulator, unit)
-        else:
-            target = Tensor(layer.target, accumulator.channels, IntFormat(recipe.activation_bits, False))
-            last = _requantise(accumulator, target, unit / recipe.activation_steps[layer.target])
-        operations += [op, last]
-        tensors += [accumulator, target]
+        finished = finish.get(layer.target, finish["inner"])(layer.target, accumulator, unit)
+        operations += [op, *(last for last, _ in finished)]
+        tensors += [accumulator, *(target for _, target in finished)]
     return Program(name, tuple(tensors), tuple(operations))
 
 
 def _requantise(source: Tensor, target: Tensor, scale: np.ndarray) -> AnyOperation:
     return Requantise(target.name, source.name, target.name, *dyadic(scale, multiplier_bits(source.format)))
+
+
+def _activation(name: str, accumulator: Tensor, unit: np.ndarray, fmt: IntFormat, recipe: Recipe) -> Steps:
+    """A rectifier, or no more than a requantisation where the format has a sign."""
+    target = Tensor(name, accumulator.channels, fmt)
+    return [(_requantise(accumulator, target, unit / recipe.activation_steps[name]), target)]
+
+
+def _normalisation(
+    name: str, accumulator: Tensor, unit: np.ndarray, parameters: Parameters, squared: bool, recipe: Recipe
+) -> Steps:
+    """What a normalisation reads, quantised once with a step for each channel, and its inverse GDN."""
+    steps = np.array(recipe.normalisation_steps[name])
+    fmt = IntFormat(recipe.activation_bits, True)
+    read, target = Tensor(f"{name}.x", accumulator.channels, fmt), Tensor(name, accumulator.channels, fmt)
+    beta, gamma = (parameters[f"{name}.{part}"].astype(np.float64) for part in ("beta", "gamma"))
+    normalise = inverse_gdn(name, read, beta, gamma, squared, steps, recipe.activation_steps[name], recipe.weight_bits)
+    return [(_requantise(accumulator, read, unit / steps), read), (normalise, target)]
 
 
 def hyper_synthesis(parameters: Parameters, medians: np.ndarray, bounds: np.ndarray, recipe: Recipe) -> Program:
@@ -108,12 +115,15 @@ def hyper_synthesis(parameters: Parameters, medians: np.ndarray, bounds: np.ndar
     medians  (N,) float, of the factorised prior;  bounds  (64,) float64, rising bounds of the Gaussian rows.
     """
 
-    def indexes(accumulator: Tensor, unit: np.ndarray) -> tuple[AnyOperation, Tensor]:
+    def inner(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
+        return _activation(name, accumulator, unit, IntFormat(recipe.activation_bits, False), recipe)
+
+    def indexes(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
         # scale > bound  <=>  accumulator * unit > bound  <=>  accumulator > floor(bound / unit)
         thresholds = np.floor(bounds[None, :-1] / unit[:, None])
-        target = Tensor("indexes", accumulator.channels, INDEX_FORMAT)
+        target = Tensor(name, accumulator.channels, INDEX_FORMAT)
         limited = np.minimum(thresholds, float(accumulator.format.hi)).astype(np.int64)
-        return ScaleIndex(target.name, accumulator.name, target.name, limited), target
+        return [(ScaleIndex(name, accumulator.name, name, limited), target)]
 
     channels = medians.shape[0]
     z = Tensor("z", channels, SYMBOL_FORMAT)
@@ -122,30 +132,35 @@ def hyper_synthesis(parameters: Parameters, medians: np.ndarray, bounds: np.ndar
     mean = LatentMean("z_mean", "z", "z_mean", MEAN_FRACTION, round_half_up(medians * (1 << MEAN_FRACTION)))
     scale = np.full(channels, 2.0**-MEAN_FRACTION / recipe.activation_steps["z_hat"])
     head = [(None, z), (mean, shifted), (_requantise(shifted, z_hat, scale), z_hat)]
-    return _network("h_s", head, H_S, {"indexes": indexes}, parameters, recipe)
+    return _network("h_s", head, H_S, {"inner": inner, "indexes": indexes}, parameters, recipe)
 
 
-def synthesis(parameters: Parameters, recipe: Recipe) -> Program:
+def synthesis(parameters: Parameters, architecture: Architecture, recipe: Recipe) -> Program:
     """g_s as an integer program, from y symbols to 8-bit samples."""
 
-    def samples(accumulator: Tensor, unit: np.ndarray) -> tuple[AnyOperation, Tensor]:
-        target = Tensor("x_hat", accumulator.channels, PIXEL_FORMAT)
-        return _requantise(accumulator, target, unit / PIXEL_STEP), target
+    def inner(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
+        if name in normalisations(architecture):
+            return _normalisation(name, accumulator, unit, parameters, architecture.backbone == "gdn", recipe)
+        fmt = activation_format(name, recipe.activation_bits, architecture)
+        return _activation(name, accumulator, unit, fmt, recipe)
+
+    def samples(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
+        target = Tensor(name, accumulator.channels, PIXEL_FORMAT)
+        return [(_requantise(accumulator, target, unit / PIXEL_STEP), target)]
 
     channels = G_S[0].weight(parameters).shape[1]
     y = Tensor("y", channels, SYMBOL_FORMAT)
     y_hat = Tensor("y_hat", channels, IntFormat(recipe.activation_bits, True))
     head = [(None, y), (_requantise(y, y_hat, np.full(channels, 1.0 / recipe.activation_steps["y_hat"])), y_hat)]
-    return _network("g_s", head, G_S, {"x_hat": samples}, parameters, recipe)
+    return _network("g_s", head, G_S, {"inner": inner, "x_hat": samples}, parameters, recipe)
 
 
 def integerise(trained: Trained, recipe: Recipe) -> Model:
-    """The integer model of a trained scale hyperprior with rectifiers.
+    """The integer model of a trained scale hyperprior.
 
-    Raises ModelError RC-MODEL-FAMILY for another backbone, RC-MODEL-SCHEMA for a recipe of another network.
+    Raises ModelError RC-MODEL-SCHEMA for a recipe of another network.
     """
     twin = trained.twin
-    check_backbone(twin.architecture)
     tables = {
         f"{name}/{part}": getattr(rows, part)
         for name, rows in (("z", trained.z_tables), ("y", trained.y_tables))
@@ -154,7 +169,7 @@ def integerise(trained: Trained, recipe: Recipe) -> Model:
     try:
         programs = {
             "h_s": hyper_synthesis(twin.parameters, twin.medians, scale_table(), recipe),
-            "g_s": synthesis(twin.parameters, recipe),
+            "g_s": synthesis(twin.parameters, twin.architecture, recipe),
         }
     except KeyError as error:
         raise ModelError("RC-MODEL-SCHEMA", f"the recipe lacks {error}") from error

@@ -1,4 +1,4 @@
-"""The decoder layers of the scale hyperprior with rectifiers, as quantisation sees them."""
+"""The decoder layers of the scale hyperprior, as quantisation sees them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refcodec.errors import ModelError
 from refcodec.formats import IntFormat
 from refcodec.models.architecture import Architecture
 
@@ -57,10 +56,17 @@ G_S = (
 LATENTS = {"z_hat": -8, "y_hat": 0}  # latent tensors and the smallest power of two of their steps
 
 
-def check_backbone(architecture: Architecture) -> None:
-    """Raise ModelError RC-MODEL-FAMILY unless the layers above are those of the architecture."""
-    if architecture.backbone != "relu":
-        raise ModelError("RC-MODEL-FAMILY", f"backbone {architecture.backbone} cannot be quantised, only relu can")
+NORMALISATIONS = ("g_s.1", "g_s.3", "g_s.5")  # inverse GDN, where the backbone is no rectifier
+
+
+def normalisations(architecture: Architecture) -> tuple[str, ...]:
+    """Names of the layers of g_s that normalise; each is also the tensor that it writes."""
+    return () if architecture.backbone == "relu" else NORMALISATIONS
+
+
+def activation_format(name: str, bits: int, architecture: Architecture) -> IntFormat:
+    """Format of an activation: rectified ones have no sign."""
+    return IntFormat(bits, name in LATENTS or name in normalisations(architecture))
 
 
 def round_half_up(values: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ class Recipe:
 
     weight_bits, activation_bits  2..16;  observer  what chose the steps
     activation_steps  real value of one LSB, by tensor name;  weight_steps  by layer, one per output channel
+    normalisation_steps  real value of one LSB of what a normalisation reads, by its name, one per channel
     bias_corrections  by layer, one per output channel: what the rounded weights add to the mean output.
     Raises RangeError.
     """
@@ -36,6 +37,7 @@ class Recipe:
     activation_bits: int
     observer: str
     activation_steps: Mapping[str, float]
+    normalisation_steps: Mapping[str, list[float]]
     weight_steps: Mapping[str, list[float]]
     bias_corrections: Mapping[str, list[float]]
 
@@ -46,7 +48,8 @@ class Recipe:
         corrections = [value for row in self.bias_corrections.values() for value in row]
         if not all(isinstance(value, float) and isfinite(value) for value in corrections):
             raise RangeError("every bias correction must be a finite number")
-        steps = [*self.activation_steps.values(), *(s for row in self.weight_steps.values() for s in row)]
+        rows = [*self.weight_steps.values(), *self.normalisation_steps.values()]
+        steps = [*self.activation_steps.values(), *(step for row in rows for step in row)]
         if not all(isinstance(step, float) and step > 0.0 and isfinite(step) for step in steps):
             raise RangeError("every step must be a positive finite number")
 

@@ -1,0 +1,131 @@
+"""From float inverse GDN to integers: one layer against its bound, and whole codecs (SPEC GDN-1 to GDN-5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refcodec.codecs.picture import geometry_of_shape
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, encode
+from refcodec.formats import IntFormat
+from refcodec.models.encoder import analysis_of, encode_picture, float_planes, symbols
+from refcodec.models.float_layers import inverse_gdn as float_inverse_gdn
+from refcodec.models.scale_hyperprior import FloatScaleHyperprior
+from refcodec.models.shipped import DEFAULT_FLOAT, shipped_path
+from refcodec.models.trained import Trained, load_trained
+from refcodec.program.model_file import model_from_bytes, model_to_bytes
+from refcodec.program.operations import InverseGdn, Tensor
+from refcodec.program.program import Program
+from refcodec.quantize.calibrate import choose, observe
+from refcodec.quantize.integerise import integerise
+from refcodec.quantize.normalisation import inverse_gdn
+
+FORMS = [("gdn1", False), ("gdn", True)]
+
+
+def one_layer(channels: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Beta, gamma of many decades, and samples (C, 40, 50)."""
+    beta = rng.uniform(0.5, 2, channels)
+    gamma = 10.0 ** rng.uniform(-5, -1, (channels, channels))
+    return beta, gamma, rng.normal(size=(channels, 40, 50)) * 10.0 ** rng.uniform(-1, 1, (channels, 1, 1))
+
+
+@pytest.mark.parametrize(("backbone", "squared"), FORMS)
+@pytest.mark.parametrize(("bits", "allowed"), [(8, 1.6), (12, 1.6), (16, 2.6)])
+def test_inverse_gdn_of_one_layer_is_the_float_one_to_a_step_or_two(
+    backbone: str, squared: bool, bits: int, allowed: float, rng: np.random.Generator
+) -> None:
+    """Against the real result for the same quantised samples; the largest error is in steps of the target."""
+    beta, gamma, x = one_layer(12, rng)
+    fmt = IntFormat(bits, True)
+    steps = np.abs(x).max(axis=(1, 2)) / fmt.hi
+    samples = np.clip(np.floor(x / steps[:, None, None] + 0.5), fmt.lo, fmt.hi).astype(np.int64)
+    real = samples * steps[:, None, None]
+    powers = real**2 if squared else np.abs(real)
+    norm = np.einsum("oc,cyx->oyx", gamma, powers) + beta[:, None, None]
+    wanted = real * (np.sqrt(norm) if squared else norm)
+    step = np.abs(wanted).max() / fmt.hi
+    read = Tensor("x", 12, fmt)
+    op = inverse_gdn("y", read, beta, gamma, squared, steps, step, bits)
+    program = Program("p", (read, Tensor("y", 12, fmt)), (op,))
+    found = program.run(samples)
+    np.testing.assert_array_equal(found[:, :4, :5], program.run_plain(samples[:, :4, :5]))
+    exact = float_inverse_gdn(*(v.astype(np.float32) for v in (real, beta, gamma)), 2 if squared else 1)
+    np.testing.assert_allclose(wanted, exact, rtol=1e-4, atol=1e-5)
+    assert np.abs(found - np.clip(wanted / step, fmt.lo, fmt.hi)).max() <= allowed
+    assert found.min() < fmt.lo // 2
+    assert found.max() > fmt.hi // 2
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_inverse_gdn_takes_betas_and_gammas_of_nothing(squared: bool) -> None:
+    """A row without gamma, and a beta far below what a step of the norm can show."""
+    beta, gamma = np.array([1e-6, 1e-6, 1.0]), np.array([[0.0, 0, 0], [1.0, 1, 1], [1e-9, 0, 0]])
+    read = Tensor("x", 3, IntFormat(16, True))
+    op = inverse_gdn("y", read, beta, gamma, squared, np.full(3, 1e-3), 1e-2, 16)
+    Program("p", (read, Tensor("y", 3, IntFormat(16, True))), (op,))
+    assert op.beta.min() >= 1
+
+
+@pytest.fixture(scope="module")
+def normalised() -> dict[str, Trained]:
+    """The shipped networks with normalisations in the place of rectifiers: not a good codec, but a whole one.
+
+    The last layers of both transforms are scaled so that latents and samples have their usual sizes.
+    """
+    trained, rng = load_trained(shipped_path(DEFAULT_FLOAT)), np.random.default_rng(7)
+    parameters = dict(trained.twin.parameters)
+    for layer in (f"{net}.{index}" for net in ("g_a", "g_s") for index in (1, 3, 5)):
+        parameters[f"{layer}.beta"] = np.sqrt(rng.uniform(0.5, 1.0, 32)).astype(np.float32)
+        parameters[f"{layer}.gamma"] = np.sqrt(10.0 ** rng.uniform(-5, -2, (32, 32))).astype(np.float32)
+    found, planes = {}, float_planes(picture())
+    for name, _ in FORMS:
+        tamed, form = dict(parameters), {"backbone": name.upper()}
+        y = FloatScaleHyperprior(tamed, form).analysis(planes)
+        tamed["g_a.6.weight"] = tamed["g_a.6.weight"] * np.float32(4 / y.std())
+        tamed["g_a.6.bias"] = np.zeros_like(tamed["g_a.6.bias"])
+        twin = FloatScaleHyperprior(tamed, form)
+        samples = twin.synthesis(np.rint(twin.analysis(planes)))
+        tamed["g_s.6.weight"] = tamed["g_s.6.weight"] * np.float32(0.2 / samples.std())
+        found[name] = replace(trained, twin=FloatScaleHyperprior(tamed, form))
+    return found
+
+
+def picture() -> np.ndarray:
+    y, x = np.mgrid[:70, :90]
+    return np.stack([2 * x, 3 * y, 128 + x - y], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("backbone", "squared"), FORMS)
+def test_a_normalised_codec_decodes_as_its_float_twin(
+    backbone: str, squared: bool, normalised: dict[str, Trained], tmp_path: Path
+) -> None:
+    trained = normalised[backbone]
+    assert trained.twin.architecture.backbone == backbone
+    planes = float_planes(picture())
+    recipe = choose(trained.twin, observe(trained.twin, [planes]), 16, 16, "minmax")
+    assert set(recipe.normalisation_steps) == {"g_s.1", "g_s.3", "g_s.5"}
+    model = model_from_bytes(model_to_bytes(integerise(trained, recipe)))
+    forms = [op.squared for op in model.programs["g_s"].operations if isinstance(op, InverseGdn)]
+    assert forms == [squared] * 3
+    assert analysis_of(model).architecture.backbone == backbone
+    y, z = symbols(trained.twin, planes)
+    codec = ScaleHyperprior.from_model(model)
+    stream = encode_picture(picture(), model)
+    assert stream == encode(y, z, geometry_of_shape(picture().shape), codec)
+    found = decode(stream, codec).astype(int)
+    exact = np.clip(trained.twin.synthesis(y.astype(np.float32)) * 255, 0, 255)[:, :70, :90].transpose(1, 2, 0)
+    assert np.abs(found - exact).max() < 1.0
+    assert exact.max() - exact.min() > 20
+
+
+def test_an_eight_bit_normalised_program_equals_its_definition(normalised: dict[str, Trained]) -> None:
+    trained = normalised["gdn"]
+    planes = float_planes(picture())
+    model = integerise(trained, choose(trained.twin, observe(trained.twin, [planes]), 8, 8, "mse"))
+    y, _ = symbols(trained.twin, planes)
+    program = model.programs["g_s"]
+    np.testing.assert_array_equal(program.run(y[:, :3, :2]), program.run_plain(y[:, :3, :2]))
