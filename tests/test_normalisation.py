@@ -6,11 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx_oracle
 import pytest
+import tosa_oracle
 
 from refcodec.codecs.picture import geometry_of_shape
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, encode
 from refcodec.formats import IntFormat
+from refcodec.interop.onnx.export import export_program as export_onnx
+from refcodec.interop.tosa.export import export_program as export_tosa
 from refcodec.models.encoder import analysis_of, encode_picture, float_planes, symbols
 from refcodec.models.float_layers import inverse_gdn as float_inverse_gdn
 from refcodec.models.scale_hyperprior import FloatScaleHyperprior
@@ -120,6 +124,28 @@ def test_a_normalised_codec_decodes_as_its_float_twin(
     exact = np.clip(trained.twin.synthesis(y.astype(np.float32)) * 255, 0, 255)[:, :70, :90].transpose(1, 2, 0)
     assert np.abs(found - exact).max() < 1.0
     assert exact.max() - exact.min() > 20
+
+
+@pytest.mark.parametrize(("backbone", "squared"), FORMS)
+def test_a_normalised_decoder_of_eight_bits_gives_the_same_integers_elsewhere(
+    backbone: str, squared: bool, normalised: dict[str, Trained]
+) -> None:
+    """Products of 32 bits and radicands of 29 are what TOSA can compute without an extension."""
+    trained = normalised[backbone]
+    planes = float_planes(picture())
+    model = integerise(trained, choose(trained.twin, observe(trained.twin, [planes]), 8, 8, "mse"))
+    y, _ = symbols(trained.twin, planes)
+    program = model.programs["g_s"]
+    wanted = program.run(y)
+    found = onnx_oracle.session(export_onnx(program))({"y": y[None]})["x_hat"][0]
+    np.testing.assert_array_equal(found, wanted)
+    file = export_tosa(program, {"y": y.shape[1:]})
+    assert file.extensions == ()
+    assert tosa_oracle.complaints(file.content, file.extensions) == ""
+    status, outputs = tosa_oracle.evaluate(file.content, {"y": y.transpose(1, 2, 0)[None]}, ["x_hat"])
+    assert status == "TOSA_VALID"
+    np.testing.assert_array_equal(outputs["x_hat"][0].transpose(2, 0, 1).astype(np.uint8), wanted)
+    assert len(np.unique(wanted)) > 50
 
 
 def test_an_eight_bit_normalised_program_equals_its_definition(normalised: dict[str, Trained]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import quality
 from refcodec.describe import table
-from refcodec.models.shipped import DEFAULT_FLOAT, shipped_path
+from refcodec.models.shipped import DEFAULT_FLOAT, recipe_name, shipped_path
 from refcodec.models.trained import load_trained
 
 PICTURES = Path(__file__).parents[1] / os.environ.get("REFCODEC_DATA", "../shared/data") / "kodak"
@@ -67,7 +67,10 @@ def test_cost_measures_against_the_reference() -> None:
     known = quality.reference(trained, picture)
     assert known.size > 0
     assert known.psnr > 25
-    wide, narrow = (quality.cost(trained, [known, known], precision) for precision in ("w16a16", "w4a4"))
+    wide, narrow = (
+        quality.cost(trained, [known, known], quality.load_recipe(shipped_path(recipe_name(precision), ".json")))
+        for precision in ("w16a16", "w4a4")
+    )
     assert wide.psnr == pytest.approx(known.psnr, abs=0.1)
     assert wide.psnr_loss == pytest.approx(known.psnr - wide.psnr)
     assert narrow.psnr_loss > 1

@@ -1,7 +1,8 @@
 """What quantisation costs: `python tools/quality.py PICTURES` compares integer decoders with their float twin.
 
 For every shipped precision: PSNR (RGB, 8 bit) and the real bytes of both coded latents, against the float twin's
-8-bit reconstruction and the bytes that its own scale indexes would need.
+8-bit reconstruction and the bytes that its own scale indexes would need. With `--model` and `--calibrate`, the same for
+another checkpoint, with recipes chosen on a folder of photographs.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ from refcodec.metrics import psnr
 from refcodec.models.encoder import float_planes, symbols
 from refcodec.models.shipped import DEFAULT_FLOAT, RECIPES, recipe_name, shipped_path
 from refcodec.models.trained import Trained, load_trained, scale_table
+from refcodec.quantize.calibrate import choose, observe
 from refcodec.quantize.integerise import integerise
-from refcodec.quantize.recipe import load_recipe
+from refcodec.quantize.photographs import find_photographs, load_photographs
+from refcodec.quantize.recipe import Recipe, load_recipe
+
+PHOTOGRAPHS = 16  # to calibrate on
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +68,57 @@ def reference(trained: Trained, picture: np.ndarray) -> Reference:
     return Reference(picture, y, z, psnr(picture, crop(planes, geometry_of_shape(picture.shape))), size)
 
 
-def cost(trained: Trained, references: Sequence[Reference], precision: str) -> Cost:
-    """Measure one shipped precision on pictures that have been through the float twin."""
-    codec = ScaleHyperprior.from_model(integerise(trained, load_recipe(shipped_path(recipe_name(precision), ".json"))))
+def cost(trained: Trained, references: Sequence[Reference], recipe: Recipe) -> Cost:
+    """Measure one precision on pictures that have been through the float twin."""
+    codec = ScaleHyperprior.from_model(integerise(trained, recipe))
     figures, losses, sizes = [], [], []
     for known in references:
         stream = encode(known.y, known.z, geometry_of_shape(known.picture.shape), codec)
         figures.append(psnr(known.picture, decode(stream, codec)))
         losses.append(known.psnr - figures[-1])
         sizes.append(sum(map(len, parse(stream).payloads)) / known.size - 1)
-    return Cost(precision, float(np.mean(figures)), float(np.mean(losses)), max(losses), float(np.mean(sizes)))
+    mean, loss, rate = (float(np.mean(values)) for values in (figures, losses, sizes))
+    return Cost(recipe.precision.lower(), mean, loss, max(losses), rate)
 
 
-def measure(folder: Path, precisions: Sequence[str] = RECIPES) -> list[Cost]:
-    """Costs of several precisions on all PNG pictures of a folder."""
-    trained = load_trained(shipped_path(DEFAULT_FLOAT))
+def measure(
+    folder: Path,
+    precisions: Sequence[str] = RECIPES,
+    model: Path | None = None,
+    photographs: Path | None = None,
+) -> list[Cost]:
+    """Costs of several precisions on all PNG pictures of a folder.
+
+    model  another checkpoint than the shipped one, whose recipes are chosen on the folder `photographs`.
+    """
+    trained = load_trained(model or shipped_path(DEFAULT_FLOAT))
+    if photographs:
+        observations = observe(trained.twin, load_photographs(find_photographs(photographs, PHOTOGRAPHS)))
+        recipes = [choose(trained.twin, observations, *widths(precision), "mse") for precision in precisions]
+    else:
+        recipes = [load_recipe(shipped_path(recipe_name(precision), ".json")) for precision in precisions]
     references = [reference(trained, read_picture(path)) for path in sorted(folder.glob("*.png"))]
-    return [cost(trained, references, precision) for precision in precisions]
+    return [cost(trained, references, recipe) for recipe in recipes]
+
+
+def widths(precision: str) -> tuple[int, int]:
+    """Weight and activation bits of a name such as w8a8."""
+    weights, activations = precision.removeprefix("w").split("a")
+    return int(weights), int(activations)
 
 
 def main() -> None:
     """Print one row a precision."""
     parser = argparse.ArgumentParser(description="PSNR and rate of the shipped precisions against the float twin")
     parser.add_argument("pictures", type=Path, help="folder of PNG pictures")
+    parser.add_argument("--model", type=Path, help="another checkpoint")
+    parser.add_argument("--calibrate", type=Path, metavar="DIR", help="photographs to choose its steps on")
+    args = parser.parse_args()
+    if (args.model is None) != (args.calibrate is None):
+        parser.error("--model and --calibrate belong together")
     rows = [
         [c.precision, f"{c.psnr:.3f}", f"{c.psnr_loss:.4f}", f"{c.worst_loss:.4f}", f"{100 * c.rate_change:+.3f}"]
-        for c in measure(parser.parse_args().pictures)
+        for c in measure(args.pictures, RECIPES, args.model, args.calibrate)
     ]
     print(table(rows, ["precision", "PSNR dB", "loss dB", "worst loss dB", "rate %"]))
 
