@@ -154,7 +154,7 @@ def test_choose_keeps_y_on_whole_steps_and_lets_z_have_finer_ones(
     twin: FloatScaleHyperprior, observations: Observations
 ) -> None:
     quarters = np.arange(-8, 9, dtype=np.float32) / 4
-    seen = Observations({**observations.samples, "y_hat": quarters, "z_hat": quarters}, observations.means)
+    seen = Observations({**observations.samples, "y_hat": quarters, "z_hat": quarters}, observations.means, {})
     steps = choose(twin, seen, 8, 8, "mse").activation_steps
     assert (steps["y_hat"], steps["z_hat"]) == (1.0, 0.25)
 

@@ -545,7 +545,7 @@ def test_quantize_and_import_refuse_bad_checkpoints(work: Path, refused: Callabl
     for name in ("none", "photos"):
         refused("RC-FILE-READ", "import", work / name, "-o", work / "n.safetensors")
         refused("RC-FILE-READ", "quantize", work / name, "--recipe", recipe_name("w8a8"), "-o", work / "m.rcm")
-    refused("RC-MODEL-FAMILY", "quantize", CHECKPOINT, "--recipe", recipe_name("w8a8"), "-o", work / "m.rcm")
+    refused("RC-MODEL-SCHEMA", "quantize", CHECKPOINT, "--recipe", recipe_name("w8a8"), "-o", work / "m.rcm")
     refused("RC-MODEL-FAMILY", "import", CHECKPOINT, "--backbone", "ReLU", "-o", work / "n.safetensors")
     refused("RC-MODEL-FAMILY", "import", shipped_path(DEFAULT_MODEL, ".rcm"), "-o", work / "n.safetensors")
 
