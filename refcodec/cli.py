@@ -128,14 +128,13 @@ def _decode(args: argparse.Namespace) -> int:
 @contextmanager
 def _taps_folder(args: argparse.Namespace, codec: Any, content: bytes, taps: dict[str, Any]) -> Iterator[None]:
     """Every tensor of a decode as one conformance case, kept only if the picture can be written too."""
-    from refcodec.files import new_folder
+    from refcodec.files import fill_folder, new_folder
     from refcodec.vectorgen.case import case_files
     from refcodec.vectorgen.decoder import stream_case
-    from refcodec.vectorgen.suite import write_case
 
     case = stream_case("decode", "every tensor of a decode", content, codec, taps, args.model)
     with new_folder(args.taps) as folder:
-        write_case(folder, case_files(case))
+        fill_folder(folder, case_files(case))
         yield
 
 
@@ -156,7 +155,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from refcodec.files import new_folder
+    from refcodec.files import fill_folder, new_folder
     from refcodec.interop.export import export_model
 
     if args.size and args.stream:
@@ -164,8 +163,7 @@ def _export(args: argparse.Namespace) -> int:
     stream = read_bytes(args.stream) if args.stream else None
     files = export_model(_model(args.model), args.to, args.size, stream)
     with new_folder(args.output) as folder:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        fill_folder(folder, files)
     print(f"{args.output}: {', '.join(sorted(files))}")
     return DONE
 

@@ -25,14 +25,14 @@ from refcodec.codecs.stream import parse
 from refcodec.datapath import Taps, layer_input, layers, small_input
 from refcodec.describe import describe_stream, stream_text, table
 from refcodec.errors import HardwareError
-from refcodec.files import new_folder
+from refcodec.files import fill_folder, new_folder
 from refcodec.metrics import psnr
 from refcodec.models.encoder import encode_picture
 from refcodec.models.shipped import DEFAULT_STREAM, resolve, shipped_path
 from refcodec.program.model_file import load_model
 from refcodec.vectorgen.case import case_files
 from refcodec.vectorgen.decoder import stream_case
-from refcodec.vectorgen.suite import build_suite, write_case
+from refcodec.vectorgen.suite import build_suite
 from refcodec.vectorgen.verify import verify_suite
 
 LANES = (8, 8)
@@ -74,7 +74,7 @@ def run_demo(output: str | Path, image: str | None, model_name: str) -> bool:
         write_picture(folder / "overview.png", overview(picture, taps))
         found = {**taps, "picture": picture}
         case = stream_case("demo", "every tensor of the demonstration", content, codec, found, model_name)
-        write_case(folder / "taps", case_files(case, with_hex=False))
+        fill_folder(folder / "taps", case_files(case, with_hex=False))
         checks = list(_run_checks(codec, taps, folder))
         vectors = _vectors(folder)
         report = _report(content, picture, original, checks, vectors)

@@ -83,6 +83,13 @@ def _foreign(target: Path) -> str | None:
     return next((f"it holds {name}" for name in folder_files(target) if name not in listed), None)
 
 
+def fill_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, by name, into a folder that is made where it is missing; for use within `new_folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Fill a temporary folder, add SHA256SUMS, then put it in the target's place; after an error nothing is left.

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from bench import best
 from refcodec import fixed
 from refcodec.describe import table
 from refcodec.formats import IntFormat
@@ -155,7 +156,7 @@ def measure(sample: Sample, rng: np.random.Generator) -> tuple[float, float]:
     tensors = [ops.Tensor(name, inputs[name].shape[0], formats[name]) for name in op.reads]
     program = Program(op.kind, (*tensors, ops.Tensor("y", channels, formats["y"])), (op,))
     wanted = program.run_all(inputs)["y"]
-    kernel = min(timed(partial(program.run_all, inputs)) for _ in range(5))
+    kernel = best(partial(program.run_all, inputs))
     begin = time.perf_counter()
     found = definition(program, inputs)
     plain = time.perf_counter() - begin
@@ -174,13 +175,6 @@ def definition(program: Program, inputs: dict[str, np.ndarray]) -> np.ndarray:
         x, weight, bias = inputs["x"].tolist(), op.weight.tolist(), op.bias.tolist()
         return np.array(fixed.transposed_convolution(x, weight, bias, op.stride, op.padding, op.output_padding))
     return program.run_all_plain(inputs)["y"]
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that something takes."""
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def main() -> int:

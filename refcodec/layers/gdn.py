@@ -136,8 +136,8 @@ def reject(fault: str | None) -> None:
         raise RangeError(fault)
 
 
-def _magnitude(x: np.ndarray, norm: Norm) -> int:
-    """The largest magnitude of a sample.  Raises ShapeError or RangeError unless the norms are in their domain."""
+def sample_range(x: np.ndarray) -> tuple[int, int]:
+    """The smallest and the largest sample.  Raises ShapeError or RangeError unless there are any, of up to 16 bits."""
     if x.ndim != 3 or 0 in x.shape:
         raise ShapeError(f"expected x (C, H, W) with samples, got {x.shape}")
     if x.dtype.kind != "i":
@@ -145,6 +145,12 @@ def _magnitude(x: np.ndarray, norm: Norm) -> int:
     lo, hi = int(x.min()), int(x.max())
     if lo < -(1 << 15) or hi >= 1 << 16:
         raise RangeError(f"x: values {lo} .. {hi} are wider than 16 bits")
+    return lo, hi
+
+
+def _magnitude(x: np.ndarray, norm: Norm) -> int:
+    """The largest magnitude of a sample.  Raises ShapeError or RangeError unless the norms are in their domain."""
+    lo, hi = sample_range(x)
     check_norm(norm, x.shape[0])
     magnitude = max(-lo, hi)
     reject(norm_fault(norm, magnitude, NORM_FORMAT))

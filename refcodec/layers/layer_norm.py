@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from refcodec import fixed
-from refcodec.errors import RangeError, ShapeError
+from refcodec.errors import RangeError
 from refcodec.formats import IntFormat
 from refcodec.kernel import parallel_kernel, prange
 from refcodec.layers.division import LIMIT as DIVISION_LIMIT
 from refcodec.layers.division import divide
-from refcodec.layers.gdn import Affine, check_affine, reject
+from refcodec.layers.gdn import Affine, check_affine, reject, sample_range
 from refcodec.layers.isqrt import LIMIT as RADICAND_LIMIT
 from refcodec.layers.isqrt import root
 
@@ -87,13 +87,7 @@ def layer_norm_fault(lo: int, hi: int, spread: Spread, affine: Affine) -> str | 
 
 
 def _check(x: np.ndarray, spread: Spread, affine: Affine) -> None:
-    if x.ndim != 3 or 0 in x.shape:
-        raise ShapeError(f"expected x (C, H, W) with samples, got {x.shape}")
-    if x.dtype.kind != "i":
-        raise RangeError(f"x: expected signed integers, got {x.dtype}")
-    lo, hi = int(x.min()), int(x.max())
-    if lo < -(1 << 15) or hi >= 1 << 16:
-        raise RangeError(f"x: values {lo} .. {hi} are wider than 16 bits")
+    lo, hi = sample_range(x)
     check_spread(spread)
     check_affine(affine, x.shape[0])
     reject(layer_norm_fault(lo, hi, spread, affine))

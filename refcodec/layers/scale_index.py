@@ -14,16 +14,45 @@ INDEX_FORMAT = IntFormat(6, False)
 
 
 @parallel_kernel
-def _scale_index(accumulator, thresholds, out):
-    for c in prange(accumulator.shape[0]):
-        for y in range(accumulator.shape[1]):
-            for x in range(accumulator.shape[2]):
-                value = accumulator[c, y, x]
-                index = 0
-                for step in (32, 16, 8, 4, 2, 1):  # the thresholds never decrease, so a binary search counts them
-                    if value > thresholds[c, index + step - 1]:
-                        index += step
-                out[c, y, x] = index
+def _count_below(accumulator, thresholds, steps, out):
+    for n in prange(accumulator.shape[0] * accumulator.shape[1]):
+        c = n // accumulator.shape[1]
+        y = n % accumulator.shape[1]
+        for x in range(accumulator.shape[2]):
+            value = np.int64(accumulator[c, y, x])  # signed or unsigned, 48 bits fit
+            count = 0
+            for step in steps:  # the thresholds never decrease, so a binary search counts them
+                if value > thresholds[c, count + step - 1]:
+                    count += step
+            out[c, y, x] = count
+
+
+def check_counted(accumulator: np.ndarray, thresholds: np.ndarray, fmt: IntFormat) -> None:
+    """Raise ShapeError or RangeError unless every accumulator, in `fmt`, has a row of thresholds."""
+    if accumulator.ndim != 3 or accumulator.shape[0] != thresholds.shape[0]:
+        raise ShapeError(f"expected accumulator (C, H, W) and thresholds of C rows, got {accumulator.shape}")
+    fmt.check(accumulator, "accumulator")
+
+
+def count_below(accumulator: np.ndarray, thresholds: np.ndarray, fmt: IntFormat) -> np.ndarray:
+    """How many thresholds of its channel lie below each accumulator (SPEC SCALE-1, HEAD-1).
+
+    accumulator  (C, H, W) checked integers;  thresholds  (C, 2**n - 1) checked integers;  fmt  holds 0 .. 2**n - 1.
+    Returns (C, H, W) of the dtype of `fmt`.
+    """
+    out = np.empty(accumulator.shape, fmt.dtype)
+    steps = tuple(1 << bit for bit in reversed(range(fmt.bits)))  # a tuple, so that the compiler unrolls the search
+    _count_below(accumulator, thresholds.astype(np.int64), steps, out)
+    return out
+
+
+def count_below_plain(accumulator: np.ndarray, thresholds: np.ndarray, fmt: IntFormat) -> np.ndarray:
+    """The definition of `count_below` on Python integers (SPEC SCALE-1, HEAD-1)."""
+    out = np.empty(accumulator.shape, fmt.dtype)
+    for c, row in enumerate(thresholds.tolist()):
+        values = [scale_index_scalar(a, row) for a in accumulator[c].ravel().tolist()]
+        out[c] = np.array(values, out.dtype).reshape(out.shape[1:])
+    return out
 
 
 def check_thresholds(thresholds: np.ndarray) -> None:
@@ -36,9 +65,7 @@ def check_thresholds(thresholds: np.ndarray) -> None:
 
 def _check(accumulator: np.ndarray, thresholds: np.ndarray) -> None:
     check_thresholds(thresholds)
-    if accumulator.ndim != 3 or accumulator.shape[0] != thresholds.shape[0]:
-        raise ShapeError(f"expected accumulator (C, H, W) and thresholds of C rows, got {accumulator.shape}")
-    IntFormat(48, True).check(accumulator, "accumulator")
+    check_counted(accumulator, thresholds, IntFormat(48, True))
 
 
 def scale_index(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -49,16 +76,10 @@ def scale_index(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     Source: CompressAI build_indexes, moved to the integer side of the last layer.
     """
     _check(accumulator, thresholds)
-    out = np.empty(accumulator.shape, INDEX_FORMAT.dtype)
-    _scale_index(accumulator, thresholds.astype(np.int64), out)
-    return out
+    return count_below(accumulator, thresholds, INDEX_FORMAT)
 
 
 def scale_index_plain(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """The definition of `scale_index` on Python integers (SPEC SCALE-1)."""
     _check(accumulator, thresholds)
-    out = np.empty(accumulator.shape, INDEX_FORMAT.dtype)
-    for c, row in enumerate(thresholds.tolist()):
-        values = [scale_index_scalar(a, row) for a in accumulator[c].ravel().tolist()]
-        out[c] = np.array(values, out.dtype).reshape(out.shape[1:])
-    return out
+    return count_below_plain(accumulator, thresholds, INDEX_FORMAT)

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from refcodec import fixed
 from refcodec.errors import RangeError, ShapeError
 from refcodec.formats import MAX_BITS, IntFormat
-from refcodec.kernel import parallel_kernel, prange
+from refcodec.layers.scale_index import check_counted, count_below, count_below_plain
 
 THRESHOLDS = 255  # one fewer than the values of a sample
 SAMPLE_FORMAT = IntFormat(8, False)
-
-
-@parallel_kernel
-def _threshold_head(accumulator, thresholds, out):
-    for n in prange(accumulator.shape[0] * accumulator.shape[1]):
-        c = n // accumulator.shape[1]
-        y = n % accumulator.shape[1]
-        for x in range(accumulator.shape[2]):
-            value = np.int64(accumulator[c, y, x])  # signed or unsigned, 48 bits fit
-            sample = 0
-            for step in (128, 64, 32, 16, 8, 4, 2, 1):  # the thresholds never decrease: a binary search counts them
-                if value > thresholds[c, sample + step - 1]:
-                    sample += step
-            out[c, y, x] = sample
 
 
 def check_thresholds(thresholds: np.ndarray) -> None:
@@ -37,9 +22,7 @@ def check_thresholds(thresholds: np.ndarray) -> None:
 
 def _check(accumulator: np.ndarray, thresholds: np.ndarray) -> None:
     check_thresholds(thresholds)
-    if accumulator.ndim != 3 or accumulator.shape[0] != thresholds.shape[0]:
-        raise ShapeError(f"expected accumulator (C, H, W) and thresholds of C rows, got {accumulator.shape}")
-    IntFormat(MAX_BITS, bool((accumulator < 0).any())).check(accumulator, "accumulator")
+    check_counted(accumulator, thresholds, IntFormat(MAX_BITS, bool((accumulator < 0).any())))
 
 
 def threshold_head(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -50,16 +33,10 @@ def threshold_head(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarra
     Returns (C, H, W) int16, 0..255.  Raises ShapeError, RangeError.
     """
     _check(accumulator, thresholds)
-    out = np.empty(accumulator.shape, SAMPLE_FORMAT.dtype)
-    _threshold_head(accumulator, thresholds.astype(np.int64), out)
-    return out
+    return count_below(accumulator, thresholds, SAMPLE_FORMAT)
 
 
 def threshold_head_plain(accumulator: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """The definition of `threshold_head` on Python integers (SPEC HEAD-1)."""
     _check(accumulator, thresholds)
-    out = np.empty(accumulator.shape, SAMPLE_FORMAT.dtype)
-    for c, row in enumerate(thresholds.tolist()):
-        values = [fixed.scale_index(a, row) for a in accumulator[c].ravel().tolist()]
-        out[c] = np.array(values, out.dtype).reshape(out.shape[1:])
-    return out
+    return count_below_plain(accumulator, thresholds, SAMPLE_FORMAT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from refcodec import __version__
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
-from refcodec.files import new_folder
+from refcodec.files import fill_folder, new_folder
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import Model, load_model, model_to_bytes
 from refcodec.vectorgen.case import Case, case_files, index_entry
@@ -82,15 +82,8 @@ def build_suite(path: str | Path) -> int:
 
 def _write(folder: Path, case: Case) -> dict[str, Any]:
     files = case_files(case)
-    write_case(folder / case.id, files)
+    fill_folder(folder / case.id, files)
     return index_entry(case, files)
-
-
-def write_case(home: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files of a case into a new folder."""
-    home.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (home / name).write_bytes(content)
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

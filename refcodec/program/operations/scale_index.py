@@ -12,6 +12,12 @@ from refcodec.program.operations.operation import Arrays, Pointwise, Reaches, Te
 from refcodec.program.reach import Reach
 
 
+def counted(thresholds: np.ndarray, reach: Reach) -> Reach:
+    """How many thresholds lie below both ends; the count rises with the accumulator."""
+    lo, hi = ((thresholds < end[:, None]).sum(axis=1) for end in (reach.lo, reach.hi))
+    return Reach(lo, hi)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ScaleIndex(Pointwise):
     """Row of the scale table from the accumulator of the last scale layer (SPEC SCALE-1).
@@ -42,9 +48,7 @@ class ScaleIndex(Pointwise):
 
     def reach(self, reaches: Reaches, target: Tensor) -> Reach:
         """The indexes of both ends."""
-        (reach,) = reaches
-        lo, hi = ((self.thresholds < end[:, None]).sum(axis=1) for end in (reach.lo, reach.hi))
-        return Reach(lo, hi)
+        return counted(self.thresholds, reaches[0])
 
     def run(self, inputs: Arrays, sources: Tensors, target: Tensor) -> np.ndarray:
         """Indexes by the compiled kernel."""

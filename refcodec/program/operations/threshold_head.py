@@ -24,6 +24,7 @@ from refcodec.program.operations.operation import (
     require,
     require_channels,
 )
+from refcodec.program.operations.scale_index import counted
 from refcodec.program.reach import Reach
 
 
@@ -58,9 +59,7 @@ class ThresholdHead(Pointwise):
 
     def reach(self, reaches: Reaches, target: Tensor) -> Reach:
         """The samples of both ends."""
-        (reach,) = reaches
-        lo, hi = ((self.thresholds < end[:, None]).sum(axis=1) for end in (reach.lo, reach.hi))
-        return Reach(lo, hi)
+        return counted(self.thresholds, reaches[0])
 
     def run(self, inputs: Arrays, sources: Tensors, target: Tensor) -> np.ndarray:
         """Samples by the compiled kernel."""
