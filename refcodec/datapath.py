@@ -10,7 +10,9 @@ import numpy as np
 from hw.convert import convert_layer
 from hw.cosim import CosimResult, cosim
 from hw.simulate import SimulationResult, simulate_layer
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, decode_latents
+from refcodec.codecs.codec import Codec
+from refcodec.codecs.family import codec_of
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.describe import table
 from refcodec.errors import HardwareError
 from refcodec.files import read_bytes
@@ -27,8 +29,9 @@ Lanes = tuple[int, int]
 def photograph_latents() -> tuple[np.ndarray, np.ndarray]:
     """The symbols y and z of the shipped photograph; they do not depend on the precision of the decoder."""
     codec = ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm")))
-    y, z, _ = decode_latents(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), codec)
-    return y, z
+    taps: Taps = {}
+    latents, _ = codec.decode_latents(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), taps.__setitem__)
+    return latents.y, taps[codec.h_s.input.name]
 
 
 def run_programs(codec: ScaleHyperprior, y: np.ndarray, z: np.ndarray) -> Taps:
@@ -39,32 +42,36 @@ def run_programs(codec: ScaleHyperprior, y: np.ndarray, z: np.ndarray) -> Taps:
     return taps
 
 
-def stream_taps(codec: ScaleHyperprior, stream: str | None) -> Taps:
+def stream_taps(codec: Codec, stream: str | None) -> Taps:
     """Every tensor of a stream's decode, or of the shipped photograph's latents in this model.
 
     Raises FileError RC-FILE-READ, StreamError, HardwareError RC-HW-CONFIG where the photograph does not fit the model.
     """
     if stream is None:
         y, z = photograph_latents()
-        if (y.shape[0], z.shape[0]) != (codec.g_s.input.channels, codec.h_s.input.channels):
+        if not isinstance(codec, ScaleHyperprior) or (y.shape[0], z.shape[0]) != (
+            codec.g_s.input.channels,
+            codec.h_s.input.channels,
+        ):
             raise HardwareError("RC-HW-CONFIG", "the shipped photograph does not fit this model, give --stream")
         return run_programs(codec, y, z)
     taps: Taps = {}
-    decode(read_bytes(stream), codec, taps.__setitem__)
+    codec.decode(read_bytes(stream), taps.__setitem__)
     return taps
 
 
-def layers(codec: ScaleHyperprior) -> dict[str, Program]:
-    """Name of every layer that the engine runs, in order of decoding, with its program."""
+def layers(codec: Codec) -> dict[str, Program]:
+    """Name of every layer that the engine runs and whose input a decode reports, in order of decoding, its program."""
+    reported = codec.formats()
     return {
         op.name: program
-        for program in (codec.h_s, codec.g_s)
+        for program in codec.programs
         for op in program.operations
-        if isinstance(op, Convolution | TransposedConvolution)
+        if isinstance(op, Convolution | TransposedConvolution) and op.source in reported
     }
 
 
-def layer_input(codec: ScaleHyperprior, layer: str, taps: Taps, tile: tuple[int, int] | None) -> np.ndarray:
+def layer_input(codec: Codec, layer: str, taps: Taps, tile: tuple[int, int] | None) -> np.ndarray:
     """What the layer reads: the whole tensor, or the tile (height, width) in its middle.
 
     Raises HardwareError RC-HW-CONFIG for an unknown layer or a tile larger than the tensor.
@@ -81,7 +88,7 @@ def layer_input(codec: ScaleHyperprior, layer: str, taps: Taps, tile: tuple[int,
     return x[:, top : top + tile[0], left : left + tile[1]]
 
 
-def small_input(codec: ScaleHyperprior, layer: str, taps: Taps, tile: tuple[int, int] = SMALL_TILE) -> np.ndarray:
+def small_input(codec: Codec, layer: str, taps: Taps, tile: tuple[int, int] = SMALL_TILE) -> np.ndarray:
     """The middle of what the layer reads, no larger than `tile` and no larger than there is."""
     height, width = layer_input(codec, layer, taps, None).shape[1:]
     return layer_input(codec, layer, taps, (min(tile[0], height), min(tile[1], width)))
@@ -151,7 +158,7 @@ def simulate(
     lanes  PI and PO;  stream  path or None for the shipped photograph;  tile  height and width, None for 2x2
     vcd  wave file to write, or None.  Raises HardwareError, FileError, StreamError.
     """
-    codec = ScaleHyperprior.from_model(model)
+    codec = codec_of(model)
     taps = stream_taps(codec, stream)
     x = small_input(codec, layer, taps) if tile is None else layer_input(codec, layer, taps, tile)
     return SimulationReport(layer, simulate_layer(layers(codec)[layer], layer, x, *lanes, vcd=vcd))
@@ -170,7 +177,7 @@ def convert(
 
     tile  None for the whole layer;  language  "verilog" or "vhdl".  Returns the manifest.
     """
-    codec = ScaleHyperprior.from_model(model)
+    codec = codec_of(model)
     x = layer_input(codec, layer, stream_taps(codec, stream), tile)
     return convert_layer(layers(codec)[layer], layer, x, language, output, *lanes)
 

@@ -20,13 +20,13 @@ from hw.parameters import EngineParameters
 from hw.simulate import simulate_layer
 from refcodec import __version__
 from refcodec.codecs.picture import in_colour, read_picture, write_picture
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.codecs.stream import parse
 from refcodec.datapath import Taps, layer_input, layers, small_input
 from refcodec.describe import describe_stream, stream_text, table
 from refcodec.errors import HardwareError
 from refcodec.files import fill_folder, new_folder
-from refcodec.metrics import psnr
+from refcodec.metrics.psnr import psnr
 from refcodec.models.encoder import encode_picture
 from refcodec.models.shipped import DEFAULT_STREAM, resolve, shipped_path
 from refcodec.program.model_file import load_model
@@ -68,7 +68,7 @@ def run_demo(output: str | Path, image: str | None, model_name: str) -> bool:
     content = shipped.read_bytes() if original is None else encode_picture(original, model)
     with new_folder(output) as folder:
         taps: Taps = {}
-        picture = decode(content, codec, taps.__setitem__)
+        picture = codec.decode(content, taps.__setitem__)
         (folder / "stream.rcb").write_bytes(content)
         write_picture(folder / "picture.png", picture)
         write_picture(folder / "overview.png", overview(picture, taps))

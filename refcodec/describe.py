@@ -58,15 +58,14 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 
 def describe_stream(stream: Stream) -> dict[str, Any]:
-    """Geometry, model identity and section sizes of a stream."""
+    """Geometry, model identity and section sizes of a stream, in order (SPEC STREAM-4)."""
     return {
         "width": stream.geometry.width,
         "height": stream.geometry.height,
         "channels": stream.geometry.channels,
         "model": stream.identity,
-        "bytes": stream.offsets[-1] + len(stream.payloads[-1]),
-        "z_bytes": len(stream.payloads[0]),
-        "y_bytes": len(stream.payloads[1]),
+        "bytes": stream.size,
+        "sections": {tag: len(payload) for tag, payload in stream.payloads.items()},
     }
 
 
@@ -89,8 +88,8 @@ def stream_text(description: dict[str, Any]) -> str:
     """A stream's description for people."""
     pixels = description["width"] * description["height"]
     colour = {1: "grey", 3: "RGB"}[description["channels"]]
+    sections = ", ".join(f"{tag} {size}" for tag, size in description["sections"].items())
     return (
         f"{description['width']}x{description['height']} {colour}, {description['bytes']} bytes "
-        f"({8 * description['bytes'] / pixels:.4f} bit per pixel): z {description['z_bytes']}, "
-        f"y {description['y_bytes']}\nmodel {description['model']}"
+        f"({8 * description['bytes'] / pixels:.4f} bit per pixel): {sections}\nmodel {description['model']}"
     )

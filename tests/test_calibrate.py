@@ -1,4 +1,4 @@
-"""Calibration watches the float decoder and chooses recipes, the same ones for the same pictures."""
+"""Calibration watches the float decoder: every tensor of every family, with its extremes and means."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from small_codecs import ARCHITECTURES, label, latent_of, small_codec
 
-from refcodec.errors import FileError, ImageError, RangeError
-from refcodec.formats import IntFormat
-from refcodec.models.encoder import float_planes, symbols
-from refcodec.models.scale_hyperprior import FloatScaleHyperprior
+from refcodec.errors import FileError, ImageError, RangeError, ShapeError
+from refcodec.models.architecture import Architecture
+from refcodec.models.encoder import float_planes
+from refcodec.models.float_codec import FloatCodec
 from refcodec.models.shipped import DEFAULT_FLOAT, shipped_path
 from refcodec.models.trained import load_trained
-from refcodec.quantize.calibrate import SAMPLES, Observations, choose, observe
-from refcodec.quantize.layers import G_S, H_S
-from refcodec.quantize.observers import minmax_step, mse_step, power_of_two_step
-from refcodec.quantize.photographs import LARGEST, find_photographs, load_photographs
-from refcodec.quantize.recipe import recipe_text
-
-SOURCES = {layer.name: layer.source for layer in (*H_S, *G_S)}
+from refcodec.quantize.calibrate import CHANNEL_SAMPLES, SAMPLES, Observations, observe
+from refcodec.quantize.layers import decoder_networks, quantised_tensors
+from refcodec.quantize.photographs import LARGEST, find_files, find_photographs, load_latents, load_photographs
 
 
 def picture(height: int, width: int, seed: int) -> np.ndarray:
@@ -32,144 +29,94 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def twin() -> FloatScaleHyperprior:
+def twin() -> FloatCodec:
     return load_trained(shipped_path(DEFAULT_FLOAT)).twin
 
 
 @pytest.fixture(scope="module")
-def planes() -> list[np.ndarray]:
-    return [float_planes(picture(64, 128, 1)), float_planes(picture(128, 64, 2))]
+def latents(twin: FloatCodec) -> list[np.ndarray]:
+    shapes = ((64, 128), (128, 64))
+    return [twin.analysis(float_planes(picture(*shape, seed), 64)) for seed, shape in enumerate(shapes, 1)]
 
 
 @pytest.fixture(scope="module")
-def observations(twin: FloatScaleHyperprior, planes: list[np.ndarray]) -> Observations:
-    return observe(twin, planes)
+def observations(twin: FloatCodec, latents: list[np.ndarray]) -> Observations:
+    return observe(twin, latents)
 
 
 # --- observing
 
 
-def test_observe_holds_the_extremes_and_means_of_every_activation(
-    twin: FloatScaleHyperprior, planes: list[np.ndarray], observations: Observations
+def test_observe_holds_the_extremes_and_means_of_every_tensor(
+    twin: FloatCodec, latents: list[np.ndarray], observations: Observations
 ) -> None:
-    seen: dict[str, list[np.ndarray]] = {source: [] for source in SOURCES.values()}
+    seen: dict[str, list[np.ndarray]] = {}
 
     def watch(name: str, array: np.ndarray) -> None:
-        if name in SOURCES:
-            seen[SOURCES[name]].append(array)
+        seen.setdefault(name, []).append(array.copy())
 
-    for plane in planes:
-        y, z = symbols(twin, plane)
-        twin.hyper_synthesis((z + twin.medians[:, None, None]).astype(np.float32), watch)
-        twin.synthesis(y.astype(np.float32), watch)
-    assert set(observations.samples) == set(observations.means) == set(seen)
+    for y in latents:
+        coded = twin.code(y)
+        twin.hyper_synthesis(coded.z, watch)
+        twin.synthesis(coded.y_hat, watch)
+    for table in (observations.samples, observations.columns, observations.means, observations.squares):
+        assert set(table) == set(seen)
     for name, arrays in seen.items():
-        sampled = observations.samples[name]
-        assert sampled.dtype == np.float32
+        sampled, columns = observations.samples[name], observations.columns[name]
+        assert sampled.dtype == columns.dtype == np.float32
         assert sampled.min() == min(array.min() for array in arrays)
         assert sampled.max() == max(array.max() for array in arrays)
         assert set(sampled.tolist()) <= {value for array in arrays for value in array.ravel().tolist()}
         assert sampled.size <= len(arrays) * (2 * SAMPLES + 2)
+        assert columns.shape[1] <= len(arrays) * (2 * CHANNEL_SAMPLES + 2)
+        whole = np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+        np.testing.assert_array_equal(columns.min(axis=1), whole.min(axis=1))
+        np.testing.assert_array_equal(columns.max(axis=1), whole.max(axis=1))
+        for row, values in zip(columns, whole, strict=True):
+            assert set(row.tolist()) <= set(values.tolist())
         wanted = np.mean([array.astype(float).mean(axis=(1, 2)) for array in arrays], axis=0)
-        np.testing.assert_allclose(observations.means[name], wanted, rtol=1e-12)
+        np.testing.assert_allclose(observations.means[name], wanted, rtol=1e-12, atol=1e-15)
+        wanted = np.mean([(array.astype(float) ** 2).mean(axis=(1, 2)) for array in arrays], axis=0)
+        np.testing.assert_allclose(observations.squares[name], wanted, rtol=1e-12)
 
 
-def test_observe_latents_are_integers_about_their_medians(
-    twin: FloatScaleHyperprior, observations: Observations
-) -> None:
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=label)
+def test_observe_sees_whatever_a_recipe_needs(architecture: Architecture) -> None:
+    codec = small_codec(architecture)
+    seen = observe(codec, [latent_of(codec)])
+    nodes = {node.name for network in decoder_networks(codec).values() for node in network.nodes}
+    assert nodes | set(quantised_tensors(codec)) <= set(seen.samples)
+    for name, columns in seen.columns.items():
+        assert len(columns) == len(seen.means[name]) == len(seen.squares[name]), name
+    for values in (*seen.samples.values(), *seen.means.values(), *seen.squares.values()):
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a.mask], ids=label)
+def test_observe_of_a_context_model_is_about_what_decoding_gives(architecture: Architecture) -> None:
+    """Contexts of a first guess stand in for a recursion: their range is that of the recursion, nearly."""
+    codec = small_codec(architecture)
+    y = latent_of(codec, (2, 2))
+    seen, coded = observe(codec, [y]), codec.code(y)
+    assert np.abs(seen.samples["y_hat"]).max() == pytest.approx(np.abs(coded.y_hat).max(), abs=1.0)
+    context = codec.context(coded.y_hat)
+    assert np.abs(seen.samples["context"]).max() == pytest.approx(np.abs(context).max(), rel=0.5)
+    if architecture.mask == "checkerboard":  # what the entropy parameters of anchors read
+        assert (seen.columns["context"] == 0).any(axis=1).all()
+
+
+def test_observe_latents_are_integers_about_their_medians(twin: FloatCodec, observations: Observations) -> None:
     y = observations.samples["y_hat"]
     assert np.array_equal(y, np.rint(y))
-    distances = {float(np.float32(z - m)) % 1 for z in observations.samples["z_hat"][:50] for m in twin.medians}
-    assert min(min(d, 1 - d) for d in distances) < 1e-5
+    distances = observations.columns["z_hat"] - twin.medians[:, None]
+    assert np.abs(distances - np.rint(distances)).max() < 1e-5
+    assert np.ptp(np.rint(distances)) > 3
 
 
-def test_observe_takes_a_generator_and_refuses_none(twin: FloatScaleHyperprior, planes: list[np.ndarray]) -> None:
-    assert observe(twin, (plane for plane in planes[:1])).samples["y_hat"].size
+def test_observe_takes_a_generator_and_refuses_none(twin: FloatCodec, latents: list[np.ndarray]) -> None:
+    assert observe(twin, (y for y in latents[:1])).samples["y_hat"].size
     with pytest.raises(RangeError, match=r"^RC-RANGE: calibration needs at least one picture"):
         observe(twin, iter([]))
-
-
-# --- choosing
-
-
-def test_choose_gives_the_same_recipe_for_the_same_pictures(
-    twin: FloatScaleHyperprior, planes: list[np.ndarray], observations: Observations
-) -> None:
-    again = observe(twin, planes)
-    for method in ("mse", "minmax"):
-        texts = {recipe_text(choose(twin, seen, 8, 8, method)) for seen in (observations, again, observations)}
-        assert len(texts) == 1
-
-
-@pytest.mark.parametrize(("method", "step"), [("mse", mse_step), ("minmax", minmax_step)])
-def test_choose_asks_the_observer_for_every_tensor(
-    method: str, step, twin: FloatScaleHyperprior, observations: Observations
-) -> None:
-    recipe = choose(twin, observations, 5, 6, method)
-    assert (recipe.weight_bits, recipe.activation_bits, recipe.observer) == (5, 6, method)
-    assert set(recipe.activation_steps) == set(SOURCES.values())
-    assert set(recipe.weight_steps) == set(recipe.bias_corrections) == set(SOURCES)
-    for name, values in observations.samples.items():
-        wide = values.astype(np.float64)
-        if name in ("y_hat", "z_hat"):
-            wanted = power_of_two_step(wide, IntFormat(6, True), 0 if name == "y_hat" else -8)
-        else:
-            wanted = step(wide[None], IntFormat(6, False))[0]
-        assert recipe.activation_steps[name] == wanted, name
-    for layer in (*H_S, *G_S):
-        weight = layer.weight(twin.parameters)
-        rows = weight.reshape(weight.shape[0], -1)
-        assert recipe.weight_steps[layer.name] == step(rows, IntFormat(5, True)).tolist()
-
-
-def test_choose_corrections_are_what_rounded_weights_add_to_the_mean(
-    twin: FloatScaleHyperprior, observations: Observations
-) -> None:
-    recipe = choose(twin, observations, 4, 8, "mse")
-    for layer in (*H_S, *G_S):
-        weight = layer.weight(twin.parameters)
-        for o in (0, weight.shape[0] - 1):
-            step = recipe.weight_steps[layer.name][o]
-            rounded = np.clip(np.floor(weight[o] / step + 0.5), -8, 7) * step
-            extra = ((rounded - weight[o]).sum(axis=(1, 2)) * observations.means[layer.source]).sum()
-            share = 4 if layer.transposed else 1
-            assert recipe.bias_corrections[layer.name][o] == pytest.approx(extra / share, rel=1e-9, abs=1e-12)
-
-
-def test_choose_gives_a_channel_of_zeros_a_positive_step(
-    twin: FloatScaleHyperprior, observations: Observations
-) -> None:
-    parameters = dict(twin.parameters)
-    parameters["h_s.4.weight"] = parameters["h_s.4.weight"].copy()
-    parameters["h_s.4.weight"][3] = 0.0
-    parameters["g_s.6.weight"] = np.zeros_like(parameters["g_s.6.weight"])
-    recipe = choose(FloatScaleHyperprior(parameters), observations, 8, 8, "minmax")
-    others = [step for channel, step in enumerate(recipe.weight_steps["h_s.4"]) if channel != 3]
-    assert recipe.weight_steps["h_s.4"][3] == max(others) < 1
-    assert recipe.weight_steps["g_s.6"] == [1.0, 1.0, 1.0]
-    assert recipe.bias_corrections["g_s.6"] == [0.0, 0.0, 0.0]
-
-
-def test_choose_keeps_y_on_whole_steps_and_lets_z_have_finer_ones(
-    twin: FloatScaleHyperprior, observations: Observations
-) -> None:
-    quarters = np.arange(-8, 9, dtype=np.float32) / 4
-    seen = Observations({**observations.samples, "y_hat": quarters, "z_hat": quarters}, observations.means, {})
-    steps = choose(twin, seen, 8, 8, "mse").activation_steps
-    assert (steps["y_hat"], steps["z_hat"]) == (1.0, 0.25)
-
-
-@pytest.mark.parametrize(("weights", "activations"), [(1, 8), (8, 17), (0, 0)])
-def test_choose_refuses_bad_widths(
-    weights: int, activations: int, twin: FloatScaleHyperprior, observations: Observations
-) -> None:
-    with pytest.raises(RangeError, match=r"^RC-RANGE: weights and activations have 2\.\.16 bits"):
-        choose(twin, observations, weights, activations, "mse")
-
-
-def test_choose_refuses_an_unknown_observer(twin: FloatScaleHyperprior, observations: Observations) -> None:
-    with pytest.raises(RangeError, match=r"^RC-RANGE: unknown observer 'median'"):
-        choose(twin, observations, 8, 8, "median")
 
 
 # --- photographs
@@ -182,29 +129,57 @@ def test_find_photographs_spreads_over_the_folder(tmp_path: Path) -> None:
     assert names == ["a.png", "b.PNG", "c.jpg", "e.bmp", "f.tif"]
     assert [path.name for path in find_photographs(tmp_path, 2)] == ["a.png", "c.jpg"]
     assert [path.name for path in find_photographs(str(tmp_path), 1)] == ["a.png"]
+    assert [path.name for path in find_files(tmp_path, 9, (".txt", ".jpg"))] == ["c.jpg", "d.txt"]
 
 
 def test_find_photographs_refuses_folders_without(tmp_path: Path) -> None:
     (tmp_path / "only.txt").write_text("words")
     for folder in (tmp_path, tmp_path / "missing", tmp_path / "only.txt"):
-        with pytest.raises(FileError, match=r"^RC-FILE-READ: .* holds no pictures to calibrate on"):
+        with pytest.raises(FileError, match=r"^RC-FILE-READ: .* holds nothing to calibrate on"):
             find_photographs(folder, 4)
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(FileError, match=r"^RC-FILE-READ: "):
         find_photographs(tmp_path, 0)
 
 
-def test_load_photographs_crops_to_the_middle_and_pads(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("multiple", "height"), [(64, 64), (16, 48), (128, 128)])
+def test_load_photographs_crops_to_the_middle_and_pads(multiple: int, height: int, tmp_path: Path) -> None:
     wide = picture(40, LARGEST + 10, 3)
     imageio.imwrite(tmp_path / "wide.png", wide)
-    (planes,) = load_photographs([tmp_path / "wide.png"])
-    assert planes.shape == (3, 64, LARGEST)
+    (planes,) = load_photographs([tmp_path / "wide.png"], multiple)
+    assert planes.shape == (3, height, LARGEST)
     assert planes.dtype == np.float32
     assert np.array_equal(planes[:, :40], wide[:, 5 : 5 + LARGEST].transpose(2, 0, 1).astype(np.float32) / 255)
-    assert np.array_equal(planes[:, 40:], np.repeat(planes[:, 39:40], 24, axis=1))
+    assert np.array_equal(planes[:, 40:], np.repeat(planes[:, 39:40], height - 40, axis=1))
 
 
 def test_load_photographs_refuses_what_is_not_a_picture(tmp_path: Path) -> None:
     (tmp_path / "words.png").write_text("words")
     with pytest.raises(ImageError, match=r"^RC-IMAGE-READ: "):
-        next(iter(load_photographs([tmp_path / "words.png"])))
+        next(iter(load_photographs([tmp_path / "words.png"], 64)))
+
+
+def test_load_latents_are_those_of_the_analysis(twin: FloatCodec, latents: list[np.ndarray], tmp_path: Path) -> None:
+    for name, shape, seed in (("a.png", (64, 128), 1), ("b.png", (128, 64), 2)):
+        imageio.imwrite(tmp_path / name, picture(*shape, seed))
+    found = list(load_latents(twin, tmp_path, 9))
+    assert len(found) == 2
+    for y, wanted in zip(found, latents, strict=True):
+        np.testing.assert_array_equal(y, wanted)
+
+
+def test_load_latents_of_a_codec_of_latents_are_files(tmp_path: Path) -> None:
+    codec = small_codec(next(a for a in ARCHITECTURES if a.family == "entropy-parameters"))
+    y = latent_of(codec)
+    np.save(tmp_path / "b.npy", y)
+    np.save(tmp_path / "a.npy", y[:, :5, :3])
+    (tmp_path / "c.png").write_bytes(b"")
+    found = list(load_latents(codec, tmp_path, 9))
+    assert [array.shape for array in found] == [(6, 8, 8), (6, 8, 8)]
+    np.testing.assert_array_equal(found[1], y)
+    np.testing.assert_array_equal(found[0][:, :5, :3], y[:, :5, :3])
+    np.save(tmp_path / "d.npy", y[:5])
+    with pytest.raises(ShapeError, match=r"^RC-SHAPE: .*d\.npy: wanted numbers \(6, H, W\)"):
+        list(load_latents(codec, tmp_path, 9))
+    with pytest.raises(FileError, match=r"^RC-FILE-READ: .* holds nothing to calibrate on: no \.npy"):
+        list(load_latents(codec, tmp_path / "missing", 9))

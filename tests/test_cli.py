@@ -21,7 +21,7 @@ import pytest
 
 from refcodec import __version__
 from refcodec.cli import build_parser, main
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.codecs.stream import Geometry, pack, parse
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.errors import CODES, StreamError
@@ -34,7 +34,7 @@ CHECKPOINT = ROOT / "tests" / "fixtures" / "hyperprior_n2_m3.pth.tar"
 LINE = re.compile(r"refcodec: (RC-[A-Z-]+): [^\n]+\n")
 COMMANDS = (
     ("demo",), ("import",), ("encode",), ("decode",), ("info",), ("quantize",), ("vectors", "build"),
-    ("vectors", "verify"), ("export",), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"),
+    ("vectors", "verify"), ("export",), ("bdrate",), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"),
 )  # fmt: skip
 
 
@@ -383,7 +383,7 @@ def test_decode_refuses_every_broken_stream(work: Path, refused: Callable[..., s
         (work / "bad.rcb").write_bytes(content)
         if kind in ("y-flipped", "larger"):  # where damaged symbols lead depends on the stream
             with pytest.raises(StreamError, match=r"^RC-STREAM-") as caught:
-                decode(content, ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm"))))
+                ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm"))).decode(content)
             code = caught.value.code
         refused(code, "decode", work / "bad.rcb", "-o", work / "p.png")
 
@@ -738,9 +738,9 @@ def hostile_streams(content: bytes) -> dict[str, bytes]:
     channels = np.broadcast_to(np.arange(shape[0])[:, None, None], shape)
     z = rans_encode(likely, channels, codec.z_tables)
     return {
-        "short z": pack(largest, stream.identity, (bytes(8), bytes(8))),
+        "short z": pack(largest, stream.identity, {"ZSYM": bytes(8), "YSYM": bytes(8)}),
         "another picture": pack(largest, stream.identity, stream.payloads),
-        "short y": pack(largest, stream.identity, (z, stream.payloads[1][:16])),
+        "short y": pack(largest, stream.identity, {"ZSYM": z, "YSYM": stream.payloads["YSYM"][:16]}),
     }
 
 
@@ -765,7 +765,7 @@ def test_main_reports_too_little_memory(work: Path, run: Run, monkeypatch: pytes
     def exhausted(path: str) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("refcodec.cli.read_bytes", exhausted)
+    monkeypatch.setattr("refcodec.cli.codec.read_bytes", exhausted)
     found = run("decode", work / "photo.rcb", "-o", work / "p.png")
     assert found == Outcome(2, "", "refcodec: RC-RANGE: not enough memory for this input\n")
 
@@ -774,7 +774,7 @@ def test_main_reports_an_interruption(work: Path, run: Run, monkeypatch: pytest.
     def interrupted(path: str) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("refcodec.cli.read_bytes", interrupted)
+    monkeypatch.setattr("refcodec.cli.codec.read_bytes", interrupted)
     assert run("info", work / "photo.rcb") == Outcome(130, "", "refcodec: interrupted\n")
 
 

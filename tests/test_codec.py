@@ -15,8 +15,9 @@ import pytest
 from tiny_hyperprior import HYPER, LATENT, random_latents
 from tiny_hyperprior import tiny_model as build_tiny_model
 
-from refcodec.codecs.picture import geometry_of_shape, padded_planes
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, crop, decode, encode
+from refcodec.codecs.codec import Latents
+from refcodec.codecs.picture import crop, geometry_of_shape, padded_planes
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.codecs.stream import Geometry, pack, parse
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.errors import ModelError, RangeError, ShapeError, StreamError
@@ -35,7 +36,7 @@ Decoded = tuple[np.ndarray, dict[str, np.ndarray]]
 def decode_with_taps(stream: bytes, codec: ScaleHyperprior) -> Decoded:
     """The picture, and every tensor copied when it was reported."""
     taps: dict[str, np.ndarray] = {}
-    picture = decode(stream, codec, lambda name, values: taps.__setitem__(name, values.copy()))
+    picture = codec.decode(stream, lambda name, values: taps.__setitem__(name, values.copy()))
     return picture, taps
 
 
@@ -57,8 +58,8 @@ def one_thread() -> Iterator[None]:
 
 def random_stream(codec: ScaleHyperprior, size: tuple[int, int], channels: int, seed: int = 3) -> bytes:
     """A stream of random latents."""
-    y, z = random_latents(codec, *size, np.random.default_rng([seed, *size, channels]))
-    return encode(y, z, Geometry(size[1], size[0], channels), codec)
+    latents = random_latents(codec, *size, np.random.default_rng([seed, *size, channels]))
+    return codec.encode(latents, Geometry(size[1], size[0], channels))
 
 
 # --- the same result on every path
@@ -92,10 +93,14 @@ def test_decode_equals_the_naive_decoder_at_every_precision(weight_bits: int, ac
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_decode_gives_the_latents_back(size: tuple[int, int], tiny_codec: ScaleHyperprior) -> None:
-    y, z = random_latents(tiny_codec, *size, np.random.default_rng(5))
-    _, taps = decode_with_taps(encode(y, z, Geometry(size[1], size[0], 3), tiny_codec), tiny_codec)
-    np.testing.assert_array_equal(taps["y"], y)
-    np.testing.assert_array_equal(taps["z"], z)
+    latents, geometry = random_latents(tiny_codec, *size, np.random.default_rng(5)), Geometry(size[1], size[0], 3)
+    stream = tiny_codec.encode(latents, geometry)
+    _, taps = decode_with_taps(stream, tiny_codec)
+    found, same = tiny_codec.decode_latents(stream)
+    assert same == geometry
+    for y, z in ((taps["y"], taps["z"]), (found.y, found.z)):
+        np.testing.assert_array_equal(y, latents.y)
+        np.testing.assert_array_equal(z, latents.z)
 
 
 def test_decode_carries_the_largest_symbols(tiny_model: Model, tiny_codec: ScaleHyperprior) -> None:
@@ -103,7 +108,7 @@ def test_decode_carries_the_largest_symbols(tiny_model: Model, tiny_codec: Scale
     y, z = np.zeros((LATENT, 4, 4), np.int16), np.zeros((HYPER, 1, 1), np.int16)
     y[:, ::2], y[:, 1::2] = -32768, 32767
     z[::2], z[1::2] = -32768, 32767
-    stream = encode(y, z, Geometry(64, 64, 3), tiny_codec)
+    stream = tiny_codec.encode(Latents(y, z), Geometry(64, 64, 3))
     picture, taps = decode_with_taps(stream, tiny_codec)
     np.testing.assert_array_equal(taps["y"], y)
     np.testing.assert_array_equal(taps["z"], z)
@@ -137,14 +142,13 @@ def test_decode_does_not_depend_on_the_number_of_threads(threads: int, tiny_code
 UNCOMPILED = """
 import hashlib, pathlib, sys
 import numba
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, encode
-from refcodec.codecs.stream import parse
+from refcodec.codecs.family import codec_of
 from refcodec.program.model_file import load_model
 assert numba.config.DISABLE_JIT
-codec, digest, taps = ScaleHyperprior.from_model(load_model(sys.argv[1])), hashlib.sha256(), {}
+codec, digest, taps = codec_of(load_model(sys.argv[1])), hashlib.sha256(), {}
 content = pathlib.Path(sys.argv[2]).read_bytes()
-picture = decode(content, codec, taps.__setitem__)
-assert encode(taps["y"], taps["z"], parse(content).geometry, codec) == content
+picture = codec.decode(content, taps.__setitem__)
+assert codec.encode(*codec.decode_latents(content)) == content
 for values in (picture, *(taps[name] for name in sorted(taps))):
     digest.update(values.astype("<i8").tobytes())
 print(digest.hexdigest())
@@ -179,7 +183,7 @@ def test_shipped_model_decodes_like_the_naive_decoder(rng: np.random.Generator) 
     codec = ScaleHyperprior.from_model(load_model(path))
     z = rng.integers(-6, 7, (codec.h_s.input.channels, 1, 1))
     y = np.rint(rng.standard_t(3, (codec.g_s.input.channels, 4, 4)) * 3).astype(int)
-    stream = encode(y, z, Geometry(1, 1, 3), codec)
+    stream = codec.encode(Latents(y, z), Geometry(1, 1, 3))
     picture, taps = decode_with_taps(stream, codec)
     rows, wanted = naive_decoder.decode(stream, path.read_bytes())
     assert_same((picture, taps), (np.array(rows), {name: np.array(values) for name, values in wanted.items()}))
@@ -208,20 +212,25 @@ def test_block_of_a_photograph_does_not_depend_on_the_compiler(run_uncompiled: C
 
 
 def test_encode_makes_the_sections_of_the_specification(tiny_model: Model, tiny_codec: ScaleHyperprior) -> None:
-    y, z = random_latents(tiny_codec, 70, 130, np.random.default_rng(8))
-    stream = parse(encode(y, z, Geometry(130, 70, 1), tiny_codec))
+    latents = random_latents(tiny_codec, 70, 130, np.random.default_rng(8))
+    y, z = latents.y, latents.z
+    assert z is not None
+    stream = parse(tiny_codec.encode(latents, Geometry(130, 70, 1)))
     assert stream.identity == tiny_model.identity
     assert stream.geometry == Geometry(130, 70, 1)
     channel = np.broadcast_to(np.arange(HYPER)[:, None, None], z.shape)
-    assert stream.payloads[0] == rans_encode(z, channel, tiny_codec.z_tables)
-    assert stream.payloads[1] == rans_encode(y, tiny_codec.h_s.run_plain(z), tiny_codec.y_tables)
+    assert list(stream.payloads) == ["ZSYM", "YSYM"]
+    assert stream.payloads["ZSYM"] == rans_encode(z, channel, tiny_codec.z_tables)
+    assert stream.payloads["YSYM"] == rans_encode(y, tiny_codec.h_s.run_plain(z), tiny_codec.y_tables)
 
 
 def test_encode_takes_any_integer_dtype_and_changes_nothing(tiny_codec: ScaleHyperprior) -> None:
-    y, z = random_latents(tiny_codec, 64, 64, np.random.default_rng(9))
-    wanted = encode(y, z, Geometry(64, 64, 3), tiny_codec)
+    latents = random_latents(tiny_codec, 64, 64, np.random.default_rng(9))
+    y, z = latents.y, latents.z
+    assert z is not None
+    wanted = tiny_codec.encode(latents, Geometry(64, 64, 3))
     wide_y, wide_z = y.astype(np.int64), np.asfortranarray(z.astype(np.int32))
-    assert encode(wide_y, wide_z, Geometry(64, 64, 3), tiny_codec) == wanted
+    assert tiny_codec.encode(Latents(wide_y, wide_z), Geometry(64, 64, 3)) == wanted
     np.testing.assert_array_equal(wide_y, y)
     np.testing.assert_array_equal(wide_z, z)
 
@@ -242,7 +251,12 @@ def test_encode_refuses_latents_of_another_shape(
     y_shape: tuple[int, ...], z_shape: tuple[int, ...], tiny_codec: ScaleHyperprior
 ) -> None:
     with pytest.raises(ShapeError, match=r"^RC-SHAPE: latents .* do not belong to 64x60$"):
-        encode(np.zeros(y_shape, np.int16), np.zeros(z_shape, np.int16), Geometry(64, 60, 3), tiny_codec)
+        tiny_codec.encode(Latents(np.zeros(y_shape, np.int16), np.zeros(z_shape, np.int16)), Geometry(64, 60, 3))
+
+
+def test_encode_refuses_latents_without_a_hyper_latent(tiny_codec: ScaleHyperprior) -> None:
+    with pytest.raises(ShapeError, match=r"^RC-SHAPE: latents \(6, 4, 4\) and none do not belong to 64x60$"):
+        tiny_codec.encode(Latents(np.zeros((LATENT, 4, 4), np.int16), None), Geometry(64, 60, 3))
 
 
 @pytest.mark.parametrize("value", [-32769, 32768])
@@ -251,14 +265,15 @@ def test_encode_refuses_symbols_outside_16_bits(value: int, tiny_codec: ScaleHyp
     for latent in (y, z):
         latent.flat[-1] = value
         with pytest.raises(RangeError, match="RC-RANGE"):
-            encode(y, z, Geometry(1, 1, 3), tiny_codec)
+            tiny_codec.encode(Latents(y, z), Geometry(1, 1, 3))
         latent.flat[-1] = 0
 
 
 def test_encode_refuses_floats(tiny_codec: ScaleHyperprior) -> None:
     for y_type, z_type in ((np.float32, np.int16), (np.int16, np.float32)):
+        latents = Latents(np.zeros((LATENT, 4, 4), y_type), np.zeros((HYPER, 1, 1), z_type))
         with pytest.raises(RangeError, match="integers, got float32"):
-            encode(np.zeros((LATENT, 4, 4), y_type), np.zeros((HYPER, 1, 1), z_type), Geometry(1, 1, 3), tiny_codec)
+            tiny_codec.encode(latents, Geometry(1, 1, 3))
 
 
 # --- pictures
@@ -315,7 +330,7 @@ def test_decode_refuses_the_stream_of_another_model(tiny_codec: ScaleHyperprior)
     with pytest.raises(
         StreamError, match=r"^RC-STREAM-MODEL: the stream was made for model [0-9a-f]{16}, this is"
     ) as caught:
-        decode(random_stream(other, (1, 1), 3), tiny_codec)
+        tiny_codec.decode(random_stream(other, (1, 1), 3))
     assert (caught.value.code, caught.value.offset) == ("RC-STREAM-MODEL", 16)
 
 
@@ -325,7 +340,7 @@ def test_decode_refuses_every_flipped_bit(tiny_codec: ScaleHyperprior) -> None:
         damaged = bytearray(stream)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(StreamError):
-            decode(bytes(damaged), tiny_codec)
+            tiny_codec.decode(bytes(damaged))
 
 
 def test_decode_reports_no_tensor_of_a_damaged_stream(tiny_codec: ScaleHyperprior) -> None:
@@ -333,28 +348,25 @@ def test_decode_reports_no_tensor_of_a_damaged_stream(tiny_codec: ScaleHyperprio
     stream = bytearray(random_stream(tiny_codec, (1, 1), 3))
     stream[-1] ^= 128
     with pytest.raises(StreamError, match="RC-STREAM-CRC: the checksum of section YSYM"):
-        decode(bytes(stream), tiny_codec, lambda name, _: pytest.fail(f"{name} was decoded"))
+        tiny_codec.decode(bytes(stream), lambda name, _: pytest.fail(f"{name} was decoded"))
 
 
-@pytest.mark.parametrize("section", [0, 1])
+@pytest.mark.parametrize("section", ["ZSYM", "YSYM"])
 @pytest.mark.usefixtures("one_thread")
-def test_decode_accepts_a_payload_only_if_encode_makes_it(section: int, tiny_codec: ScaleHyperprior) -> None:
+def test_decode_accepts_a_payload_only_if_encode_makes_it(section: str, tiny_codec: ScaleHyperprior) -> None:
     """Flipped bits behind a checksum made good: refused, or the very stream of other symbols."""
     stream = parse(random_stream(tiny_codec, (1, 1), 3))
     codes = []
     for bit in range(0, 8 * len(stream.payloads[section]), 3):
         damaged = bytearray(stream.payloads[section])
         damaged[bit // 8] ^= 1 << bit % 8
-        payloads = [*stream.payloads]
-        payloads[section] = bytes(damaged)
-        content = pack(stream.geometry, stream.identity, tuple(payloads))
-        taps: dict[str, np.ndarray] = {}
+        content = pack(stream.geometry, stream.identity, {**stream.payloads, section: bytes(damaged)})
         try:
-            decode(content, tiny_codec, taps.__setitem__)
+            latents, geometry = tiny_codec.decode_latents(content)
         except StreamError as error:
             codes.append(error.code)
         else:
-            assert encode(taps["y"], taps["z"], stream.geometry, tiny_codec) == content
+            assert tiny_codec.encode(latents, geometry) == content
     assert set(codes) <= {"RC-STREAM-RANS", "RC-STREAM-SYMBOL", "RC-STREAM-TRUNCATED", "RC-STREAM-TRAILING"}
     assert len(codes) > len(stream.payloads[section])
 
@@ -362,23 +374,22 @@ def test_decode_accepts_a_payload_only_if_encode_makes_it(section: int, tiny_cod
 @pytest.mark.parametrize(
     ("section", "change", "code"),
     [
-        (0, lambda p: b"", "RC-STREAM-TRUNCATED"),
-        (0, lambda p: p[:4], "RC-STREAM-TRUNCATED"),
-        (1, lambda p: p[:-4], "RC-STREAM-TRUNCATED"),
-        (1, lambda p: p[:-1], "RC-STREAM-TRUNCATED"),
-        (1, lambda p: p + bytes(4), "RC-STREAM-TRAILING"),
-        (0, lambda p: p + bytes(4), "RC-STREAM-TRAILING"),
-        (0, lambda p: bytes(8), "RC-STREAM-RANS"),
+        ("ZSYM", lambda p: b"", "RC-STREAM-TRUNCATED"),
+        ("ZSYM", lambda p: p[:4], "RC-STREAM-TRUNCATED"),
+        ("YSYM", lambda p: p[:-4], "RC-STREAM-TRUNCATED"),
+        ("YSYM", lambda p: p[:-1], "RC-STREAM-TRUNCATED"),
+        ("YSYM", lambda p: p + bytes(4), "RC-STREAM-TRAILING"),
+        ("ZSYM", lambda p: p + bytes(4), "RC-STREAM-TRAILING"),
+        ("ZSYM", lambda p: bytes(8), "RC-STREAM-RANS"),
     ],
 )
 def test_decode_refuses_payloads_that_do_not_end_as_they_should(
-    section: int, change: Callable[[bytes], bytes], code: str, tiny_codec: ScaleHyperprior
+    section: str, change: Callable[[bytes], bytes], code: str, tiny_codec: ScaleHyperprior
 ) -> None:
     stream = parse(random_stream(tiny_codec, (1, 1), 3))
-    payloads = [*stream.payloads]
-    payloads[section] = change(payloads[section])
+    payloads = {**stream.payloads, section: change(stream.payloads[section])}
     with pytest.raises(StreamError) as caught:
-        decode(pack(stream.geometry, stream.identity, tuple(payloads)), tiny_codec)
+        tiny_codec.decode(pack(stream.geometry, stream.identity, payloads))
     assert caught.value.code == code
 
 
@@ -386,7 +397,7 @@ def test_decode_refuses_payloads_that_do_not_end_as_they_should(
 def test_decode_refuses_a_larger_size_than_was_coded(geometry: Geometry, tiny_codec: ScaleHyperprior) -> None:
     stream = parse(random_stream(tiny_codec, (1, 1), 3))
     with pytest.raises(StreamError, match="RC-STREAM-"):
-        decode(pack(geometry, stream.identity, stream.payloads), tiny_codec)
+        tiny_codec.decode(pack(geometry, stream.identity, stream.payloads))
 
 
 # --- models that are no scale hyperprior
@@ -467,12 +478,11 @@ def rescaled(model: Model, layers: dict[str, dict[str, int]]) -> Model:
     return with_program(model, "g_s", tensors, operations)
 
 
-SCALE = "h_s must enlarge four times and g_s sixteen times"
-
-
 def test_codec_refuses_a_synthesis_of_another_scale(tiny_model: Model) -> None:
-    codec_refused(rescaled(tiny_model, {"g_s.6": {"stride": 1, "output_padding": 0}}), "RC-MODEL-SCHEMA", SCALE)
-    codec_refused(rescaled(tiny_model, {"g_s.0": {"output_padding": 0}}), "RC-MODEL-SCHEMA", SCALE)
+    half = rescaled(tiny_model, {"g_s.6": {"stride": 1, "output_padding": 0}})
+    codec_refused(half, "RC-MODEL-SCHEMA", "h_s must enlarge four times and g_s sixteen times")
+    fewer = rescaled(tiny_model, {"g_s.0": {"output_padding": 0}})
+    codec_refused(fewer, "RC-MODEL-SCHEMA", "g_s must enlarge 14 times: 8 x 8 became 120 x 120")
 
 
 def test_codec_refuses_a_scale_that_is_right_for_one_block_only(tiny_model: Model) -> None:
@@ -483,4 +493,4 @@ def test_codec_refuses_a_scale_that_is_right_for_one_block_only(tiny_model: Mode
     changed = rescaled(tiny_model, layers)
     assert changed.programs["g_s"].sizes(4, 4)["x_hat"] == (64, 64)
     assert changed.programs["g_s"].sizes(8, 8)["x_hat"] == (96, 96)
-    codec_refused(changed, "RC-MODEL-SCHEMA", SCALE)
+    codec_refused(changed, "RC-MODEL-SCHEMA", "g_s must enlarge 16 times: 8 x 8 became 96 x 96")

@@ -10,7 +10,7 @@ import pytest
 
 from hw.cosim import CosimResult
 from refcodec import datapath
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.datapath import (
     SMALL_TILE,
     CosimReport,
@@ -66,7 +66,7 @@ def numbered(shape: tuple[int, int, int]) -> np.ndarray:
 
 def test_stream_taps_are_those_of_the_photographs_decode(codec: ScaleHyperprior, taps: Taps) -> None:
     wanted: Taps = {}
-    decode(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), codec, wanted.__setitem__)
+    codec.decode(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), wanted.__setitem__)
     assert set(taps) == set(wanted)
     assert all(np.array_equal(taps[name], wanted[name]) for name in wanted)
     y, z = photograph_latents()

@@ -10,7 +10,7 @@ import pytest
 
 from refcodec.cli import main
 from refcodec.codecs.picture import write_picture
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.datapath import Taps, layer_input
 from refcodec.demo import DIFFERENT, EQUAL, Check, _report, _text, check_definition, check_myhdl, overview
 from refcodec.models.encoder import encode_picture
@@ -27,7 +27,7 @@ def coded() -> tuple[ScaleHyperprior, bytes, np.ndarray, Taps]:
     ramp = np.arange(40 * 30 * 3).reshape(40, 30, 3) % 251
     codec, content = ScaleHyperprior.from_model(model), encode_picture(ramp.astype(np.uint8), model)
     taps: Taps = {}
-    return codec, content, decode(content, codec, taps.__setitem__), taps
+    return codec, content, codec.decode(content, taps.__setitem__), taps
 
 
 def test_demo_without_simulators_writes_everything_and_reports_what_it_skipped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import pytest
 import tosa_oracle
 
 from refcodec.cli import main
+from refcodec.codecs.family import codec_of
+from refcodec.codecs.stream import Geometry
 from refcodec.errors import ExportError
 from refcodec.files import SUMS
 from refcodec.interop.export import MANIFEST, NOTATIONS, export_model
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import load_model
+from refcodec.vectorgen.tiny_models import HYPER, LATENT, TINY_MODELS, drawn_latents, tiny_autoregressive
 
 STREAM = shipped_path(DEFAULT_STREAM, ".rcb")
 SMALL = Path(__file__).parents[1] / "vectors" / "streams" / "scale_hyperprior" / "33x17" / "in.stream.le"
@@ -68,6 +72,52 @@ def test_exported_onnx_files_give_the_tensors_beside_them_at_any_size(tmp_path: 
             content = (tmp_path / folder / f"{name}.onnx").read_bytes()
             np.testing.assert_array_equal(onnx_oracle.session(content)({source: x})[target], y)
             np.testing.assert_array_equal(onnx_oracle.reference(content)({source: x})[target], y)
+
+
+REPORTED = {  # the programs whose inputs a decode reports
+    "factorised": {"g_s"},
+    "mean-scale-hyperprior": {"h_s", "g_s"},
+    "entropy-parameters": {"h_s"},
+    "checkerboard": {"h_s", "context", "entropy_parameters", "g_s"},
+    "autoregressive": {"h_s", "g_s"},
+}
+
+
+@pytest.mark.parametrize("notation", sorted(NOTATIONS))
+@pytest.mark.parametrize("family", TINY_MODELS)
+def test_every_family_is_exported_with_the_tensors_of_a_stream(family: str, notation: str) -> None:
+    model = TINY_MODELS[family]((8, 8), 5)
+    codec = codec_of(model)
+    geometry = Geometry(20, 17, 1)
+    stream = codec.encode(drawn_latents(codec, geometry, (HYPER, LATENT), 6), geometry)
+    files = export_model(model, notation, stream=stream)
+    assert {name.split(".")[0] for name in files if name.endswith(".npy")} == REPORTED[family]
+    manifest = json.loads(files[MANIFEST])["programs"]
+    assert set(manifest) == {program.name for program in codec.programs}
+    for program in codec.programs:
+        content = files[manifest[program.name]["file"]]
+        inputs, wanted = (
+            {tensor.name: np.load(io.BytesIO(files[f"{program.name}.{tensor.name}.npy"])) for tensor in tensors}
+            for tensors in ((program.inputs, program.outputs) if program.name in REPORTED[family] else ((), ()))
+        )
+        if notation == "onnx":
+            found = onnx_oracle.session(content)(inputs) if inputs else {}
+        else:
+            facts = manifest[program.name]
+            assert tosa_oracle.complaints(content, facts["extensions"], facts["version"]) == ""
+            found = tosa_oracle.evaluate(content, inputs, list(wanted))[1] if inputs else {}
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(found[name], values, err_msg=f"{program.name}.{name}")
+
+
+def test_export_of_a_serial_scan_is_for_one_position() -> None:
+    model = tiny_autoregressive((8, 8), 5)
+    facts = json.loads(export_model(model, "tosa", (64, 128))[MANIFEST])["programs"]
+    shapes = {name: [port["shape"] for port in described["inputs"]] for name, described in facts.items()}
+    assert shapes["h_s"] == [[1, 1, 2, HYPER]]
+    assert shapes["context"] == [[1, 5, 5, LATENT]]
+    assert shapes["entropy_parameters"] == [[1, 1, 1, 6], [1, 1, 1, 6]]
+    assert shapes["g_s"] == [[1, 4, 8, LATENT]]
 
 
 def test_export_by_size_equals_export_by_stream() -> None:

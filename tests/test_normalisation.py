@@ -10,8 +10,9 @@ import onnx_oracle
 import pytest
 import tosa_oracle
 
+from refcodec.codecs.codec import Latents
 from refcodec.codecs.picture import geometry_of_shape
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, encode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.formats import IntFormat
 from refcodec.interop.onnx.export import export_program as export_onnx
 from refcodec.interop.tosa.export import export_program as export_tosa
@@ -119,8 +120,8 @@ def test_a_normalised_codec_decodes_as_its_float_twin(
     y, z = symbols(trained.twin, planes)
     codec = ScaleHyperprior.from_model(model)
     stream = encode_picture(picture(), model)
-    assert stream == encode(y, z, geometry_of_shape(picture().shape), codec)
-    found = decode(stream, codec).astype(int)
+    assert stream == codec.encode(Latents(y, z), geometry_of_shape(picture().shape))
+    found = codec.decode(stream).astype(int)
     exact = np.clip(trained.twin.synthesis(y.astype(np.float32)) * 255, 0, 255)[:, :70, :90].transpose(1, 2, 0)
     assert np.abs(found - exact).max() < 1.0
     assert exact.max() - exact.min() > 20

@@ -10,11 +10,15 @@ from refcodec.formats import IntFormat
 from refcodec.quantize.observers import (
     CANDIDATES,
     MAX_POWER,
+    draq_deviations,
     minmax_step,
     mse_step,
     observer,
+    percentile_step,
     power_of_two_step,
+    sigma_step,
     squared_error,
+    symbol_step,
 )
 
 FORMATS = [IntFormat(bits, signed) for bits in (2, 3, 4, 8, 12, 16) for signed in (False, True)]
@@ -109,39 +113,146 @@ def test_mse_step_gives_up_an_outlier() -> None:
     assert mse_step(values, fmt)[0] < 0.5 * minmax_step(values, fmt)[0]
 
 
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+def test_squared_error_counts_columns_by_their_importance(fmt: IntFormat) -> None:
+    values = rows(fmt, 6)[:2]
+    steps, importance = minmax_step(values, fmt) * 0.4, np.random.default_rng(6).uniform(0, 3, 300)
+    for row, step, found in zip(values, steps.tolist(), squared_error(values, steps, fmt, importance), strict=True):
+        each = [naive_error([value], step, fmt) for value in row.tolist()]
+        assert found == pytest.approx(np.dot(each, importance) / 300, rel=1e-9)
+
+
+def test_mse_step_prefers_the_columns_that_count() -> None:
+    values, fmt = np.array([[0.4, -0.5, 0.3, 0.2, 8.0]]), IntFormat(4, True)
+    narrow = mse_step(values, fmt, np.array([1.0, 1, 1, 1, 1e-9]))
+    assert narrow[0] < 0.2 * minmax_step(values, fmt)[0]
+    assert mse_step(values, fmt, np.array([1e-9, 1e-9, 1e-9, 1e-9, 1.0]))[0] > 5 * narrow[0]
+    assert mse_step(values, fmt, np.ones(5)) == mse_step(values, fmt)
+
+
+# --- percentiles and deviations
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("percentile", [50.5, 90.0, 99.0, 99.9, 100.0])
+def test_percentile_step_reaches_the_percentile_of_magnitudes(fmt: IntFormat, percentile: float) -> None:
+    """By linear interpolation between the two nearest ranks of the sorted magnitudes."""
+    values = rows(fmt, 7)
+    for row, found, most in zip(values, percentile_step(values, fmt, percentile), minmax_step(values, fmt), strict=True):
+        magnitudes = sorted(abs(v) if fmt.signed else max(v, 0.0) for v in row.tolist())
+        place = percentile / 100 * (len(magnitudes) - 1)
+        low = int(place)
+        high = min(low + 1, len(magnitudes) - 1)
+        limit = magnitudes[low] + (place - low) * (magnitudes[high] - magnitudes[low])
+        assert found == pytest.approx(min(limit / fmt.hi, most), rel=1e-9)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("deviations", [0.5, 3.0, 10.0, 85.0])
+def test_sigma_steps_are_those_of_the_mean_and_deviation(fmt: IntFormat, deviations: float) -> None:
+    values = rows(fmt, 8)
+    found = {upper: sigma_step(values, fmt, deviations, upper) for upper in (False, True)}
+    for number, row in enumerate(values.tolist()):
+        mean = sum(row) / len(row)
+        spread = (sum((value - mean) ** 2 for value in row) / len(row)) ** 0.5
+        low, high, most = mean - deviations * spread, mean + deviations * spread, minmax_step(values, fmt)[number]
+        both = max(high / fmt.hi, low / fmt.lo if fmt.signed else 0.0, 0.0)
+        # one limit for both signs, the upper one; a step can only reach from zero upwards
+        upper = max(high, 0.0) / fmt.hi
+        assert found[False][number] == pytest.approx(min(both, most), rel=1e-6, abs=1e-300)
+        assert found[True][number] == pytest.approx(min(upper, most), rel=1e-6, abs=1e-300)
+
+
+@pytest.mark.parametrize("name", ["mse", "minmax", "percentile", "sigma", "sigma-upper"])
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+def test_no_observer_goes_beyond_minmax(name: str, fmt: IntFormat) -> None:
+    for seed in range(4):
+        values = rows(fmt, seed)
+        for deviations, percentile in ((0.1, 51.0), (1e6, 100.0)):
+            steps = observer(name, deviations, percentile)(values, fmt)
+            assert (steps <= minmax_step(values, fmt)).all()
+            assert (steps >= 0).all()
+
+
+def test_minmax_step_leaves_headroom() -> None:
+    values, fmt = rows(IntFormat(8, True), 9), IntFormat(8, True)
+    np.testing.assert_array_equal(minmax_step(values, fmt, 1.5), 1.5 * minmax_step(values, fmt))
+
+
+@pytest.mark.parametrize(("trade_off", "wanted"), [(0.0, 2.0), (0.0018, 3.125), (0.013, 10.125), (0.18, 114.5)])
+def test_draq_deviations_are_625_lambda_and_2(trade_off: float, wanted: float) -> None:
+    assert draq_deviations(trade_off) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("trade_off", [-0.001, float("nan"), float("-inf")])
+def test_draq_deviations_refuse_what_is_no_lambda(trade_off: float) -> None:
+    with pytest.raises(RangeError, match=r"^RC-RANGE: lambda must not be negative, got "):
+        draq_deviations(trade_off)
+
+
 # --- powers of two
 
 
 @pytest.mark.parametrize("bits", range(2, 17))
 def test_power_of_two_step_is_a_power_with_the_least_error(bits: int) -> None:
-    fmt = IntFormat(bits, True)
-    values = np.rint(np.random.default_rng(bits).standard_t(2, 400) * 9)
+    fmt, rng = IntFormat(bits, True), np.random.default_rng(bits)
+    values = np.rint(rng.standard_t(2, (2, 400)) * np.array([[9], [900]]))
     for smallest in (-8, 0, 3):
-        step = power_of_two_step(values, fmt, smallest)
-        power = int(np.log2(step))
-        assert step == 2.0**power
-        assert smallest <= power <= MAX_POWER
-        errors = {p: naive_error(values.tolist(), 2.0**p, fmt) for p in range(smallest, MAX_POWER + 1)}
-        assert errors[power] == pytest.approx(min(errors.values()), rel=1e-9)
+        for row, step in zip(values, power_of_two_step(values, fmt, smallest).tolist(), strict=True):
+            power = int(np.log2(step))
+            assert step == 2.0**power
+            assert smallest <= power <= MAX_POWER
+            errors = {p: naive_error(row.tolist(), 2.0**p, fmt) for p in range(smallest, MAX_POWER + 1)}
+            assert errors[power] == pytest.approx(min(errors.values()), rel=1e-9)
 
 
 def test_power_of_two_step_keeps_the_grid_of_integer_symbols() -> None:
-    symbols = np.array([-7.0, -1.0, 0.0, 2.0, 7.0])
-    assert power_of_two_step(symbols, IntFormat(8, True), 0) == 1.0
-    assert power_of_two_step(symbols + 0.25, IntFormat(8, True), -8) == 0.25
+    symbols = np.array([[-7.0, -1.0, 0.0, 2.0, 7.0]])
+    assert power_of_two_step(symbols, IntFormat(8, True), 0).tolist() == [1.0]
+    assert power_of_two_step(symbols + 0.25, IntFormat(8, True), -8).tolist() == [0.25]
 
 
 def test_power_of_two_step_takes_the_larger_of_equals() -> None:
-    assert power_of_two_step(np.array([4.0, -8.0]), IntFormat(8, True), -3) == 4.0
-    assert power_of_two_step(np.zeros(3), IntFormat(8, True), -3) == 2.0**MAX_POWER
+    assert power_of_two_step(np.array([[4.0, -8.0]]), IntFormat(8, True), -3).tolist() == [4.0]
+    assert power_of_two_step(np.zeros((1, 3)), IntFormat(8, True), -3).tolist() == [2.0**MAX_POWER]
+
+
+# --- symbols
+
+
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_symbol_step_is_one_as_long_as_symbols_fit(bits: int) -> None:
+    fmt = IntFormat(bits, True)
+    fitting = np.array([[fmt.lo, 0, fmt.hi], [0, 0, 0], [0, 1, 0]], float)
+    assert symbol_step(fitting, fmt).tolist() == [1.0, 1.0, 1.0]
+    for beyond in (np.array([[fmt.lo - 1.0, 0, 1]]), np.array([[0, -1.0, fmt.hi + 1]])):
+        (step,) = symbol_step(beyond, fmt).tolist()
+        assert step == max(1.0, float(mse_step(beyond, fmt)[0]))
 
 
 # --- by name
 
 
-def test_observer_finds_both_and_refuses_others() -> None:
-    assert observer("mse") is mse_step
-    assert observer("minmax") is minmax_step
-    for name in ("MSE", "", "percentile"):
-        with pytest.raises(RangeError, match=r"^RC-RANGE: unknown observer .*'minmax', 'mse'"):
-            observer(name)
+def test_observer_finds_each_and_refuses_others() -> None:
+    values, fmt = np.random.default_rng(10).normal(-1, 1, (2, 500)), IntFormat(4, True)
+    wanted = {
+        "mse": mse_step(values, fmt),
+        "minmax": minmax_step(values, fmt),
+        "percentile": percentile_step(values, fmt, 99.0),
+        "sigma": sigma_step(values, fmt, 2.5, False),
+        "sigma-upper": sigma_step(values, fmt, 2.5, True),
+    }
+    for name, steps in wanted.items():
+        np.testing.assert_array_equal(observer(name, 2.5, 99.0)(values, fmt), steps, err_msg=name)
+    assert len({steps.tobytes() for steps in wanted.values()}) == len(wanted)
+    for name in ("MSE", "", "median"):
+        with pytest.raises(RangeError, match=r"^RC-RANGE: unknown observer .*known are mse, minmax, percentile"):
+            observer(name, 3.0, 99.0)
+
+
+@pytest.mark.parametrize(
+    ("deviations", "percentile"), [(0.0, 99.0), (-1.0, 99.0), (float("nan"), 99.0), (3.0, 50.0), (3.0, 100.1)]
+)
+def test_observer_refuses_limits_that_are_none(deviations: float, percentile: float) -> None:
+    with pytest.raises(RangeError, match=r"^RC-RANGE: wanted positive deviations and a percentile of 50\.\.100, got "):
+        observer("mse", deviations, percentile)

@@ -28,7 +28,7 @@ from onnx_cases import (
     near,
 )
 
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode_latents
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.errors import ExportError, RangeError
 from refcodec.formats import IntFormat, multiplier_bits
 from refcodec.interop.export import export_model
@@ -316,8 +316,8 @@ def test_phases_stay_in_channels_until_something_else_than_a_requantisation_read
 def latents() -> tuple[np.ndarray, np.ndarray]:
     """The symbols y and z of the shipped stream."""
     codec = ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm")))
-    y, z, _ = decode_latents(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), codec)
-    return y, z
+    decoded, _ = codec.decode_latents(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes())
+    return decoded.y, decoded.z
 
 
 def quantised(precision: str) -> Model:

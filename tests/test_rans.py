@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refcodec.entropy import rans
-from refcodec.entropy.rans import check_end, decode, encode
+from refcodec.entropy.rans import Decoder, check_end, decode, encode
 from refcodec.entropy.tables import FrequencyTables
 from refcodec.errors import RangeError, ShapeError, StreamError
 from refcodec.models.densities import gaussian_tables
@@ -178,6 +178,62 @@ def test_round_trip(pairs):
     symbols, indexes = np.array(pairs, np.int64).reshape(-1, 2).T
     payload = encode(symbols, indexes, gaussian_tables())
     assert np.array_equal(decode(payload, indexes, gaussian_tables()), symbols)
+
+
+# --- piece by piece
+
+
+def test_pieces_of_any_size_equal_the_whole():
+    """SPEC RANS-2: the state passes from piece to piece, escapes, empty pieces and single symbols included."""
+    for seed in range(60):
+        symbols, indexes, rows = random_case(seed)
+        tables, rng = make_tables(rows), np.random.default_rng(seed)
+        payload = encode(np.array(symbols), np.array(indexes), tables)
+        decoder, position, found = Decoder(payload, tables), 0, []
+        while position < len(indexes):
+            step = int(rng.integers(0, 5))
+            found += decoder.take(np.array(indexes[position : position + step], np.int64)).tolist()
+            position += step
+        decoder.finish()
+        assert found == symbols, seed
+
+
+def test_pieces_keep_their_shape():
+    indexes = np.array([[3, 4, 5], [6, 7, 8]])
+    payload = encode(np.concatenate([indexes, indexes]), np.concatenate([indexes, indexes]), gaussian_tables())
+    decoder = Decoder(payload, gaussian_tables())
+    for _ in range(2):
+        found = decoder.take(indexes)
+        assert found.dtype == np.int16
+        assert np.array_equal(found, indexes)
+    decoder.finish()
+
+
+def test_finish_refuses_what_was_not_taken():
+    payload, _, indexes = short_stream()
+    for taken in range(len(indexes)):
+        decoder = Decoder(payload, gaussian_tables(), 40)
+        decoder.take(indexes[:taken])
+        with pytest.raises(StreamError, match=r"RC-STREAM-(RANS|TRAILING)") as caught:
+            decoder.finish()
+        assert 48 <= caught.value.offset <= 40 + len(payload)
+
+
+def test_piece_beyond_the_end_is_truncated():
+    payload, _, indexes = short_stream()
+    for length in range(8, len(payload), 4):
+        decoder, found = Decoder(payload[:length], gaussian_tables(), 7), []
+        with pytest.raises(StreamError, match="RC-STREAM-TRUNCATED") as caught:
+            found += [decoder.take(indexes[k : k + 1]) for k in range(len(indexes))]
+        assert caught.value.offset == 7 + length
+
+
+def test_decoder_refuses_at_once_what_is_no_payload():
+    for payload, code in ((b"", "TRUNCATED"), (bytes(9), "TRUNCATED"), (bytes(8), "RANS")):
+        with pytest.raises(StreamError, match=f"RC-STREAM-{code}"):
+            Decoder(payload, gaussian_tables())
+    with pytest.raises(RangeError, match=r"RC-RANGE: indexes: wanted 0 .. 63"):
+        Decoder((2**31).to_bytes(8, "little"), gaussian_tables()).take(np.array([64]))
 
 
 # --- damage

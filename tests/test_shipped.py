@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.codecs.stream import parse
 from refcodec.errors import FileError, ModelError
 from refcodec.models.shipped import (
@@ -52,7 +52,7 @@ def test_shipped_stream_decodes_to_the_recorded_picture(model: Model, photograph
     stream = parse(photograph)
     assert stream.identity == IDENTITY
     assert (stream.geometry.width, stream.geometry.height, stream.geometry.channels) == (768, 512, 3)
-    picture = decode(photograph, ScaleHyperprior.from_model(model))
+    picture = ScaleHyperprior.from_model(model).decode(photograph)
     assert picture.shape == (512, 768, 3)
     assert picture.dtype == np.uint8
     assert hashlib.sha256(picture.tobytes()).hexdigest() == PICTURE
@@ -64,7 +64,7 @@ def test_shipped_stream_decodes_alike_on_any_number_of_threads(threads: int, mod
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
     try:
-        picture = decode(photograph, codec)
+        picture = codec.decode(photograph)
     finally:
         numba.set_num_threads(before)
     assert hashlib.sha256(picture.tobytes()).hexdigest() == PICTURE
@@ -74,11 +74,11 @@ def test_shipped_stream_decodes_alike_on_any_number_of_threads(threads: int, mod
 def test_shipped_stream_decodes_alike_in_a_fresh_process(threads: str) -> None:
     script = (
         "import hashlib\n"
-        "from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode\n"
+        "from refcodec.codecs.scale_hyperprior import ScaleHyperprior\n"
         "from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path\n"
         "from refcodec.program.model_file import load_model\n"
         "codec = ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, '.rcm')))\n"
-        "picture = decode(shipped_path(DEFAULT_STREAM, '.rcb').read_bytes(), codec)\n"
+        "picture = codec.decode(shipped_path(DEFAULT_STREAM, '.rcb').read_bytes())\n"
         "print(hashlib.sha256(picture.tobytes()).hexdigest())\n"
     )
     environment = {**os.environ, "NUMBA_NUM_THREADS": threads, "PYTHONHASHSEED": threads}

@@ -1,4 +1,4 @@
-"""The stream container: every field, every refusal with its code and byte (SPEC STREAM-1 to STREAM-3)."""
+"""The stream container: every field, every refusal (SPEC STREAM-1, STREAM-2, STREAM-3, STREAM-4 and STREAM-5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import naive_decoder
 import pytest
 
-from refcodec.codecs.stream import HEADER_SIZE, MAX_PIXELS, Geometry, Stream, pack, parse
+from refcodec.codecs.stream import LAYOUTS, MAX_PIXELS, Geometry, Stream, header_size, open_stream, pack, parse
 from refcodec.errors import RangeError, StreamError
 
 IDENTITY = bytes(range(100, 132))
@@ -51,25 +51,28 @@ def refused(content: bytes, code: str, offset: int, message: str = "") -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pack_writes_the_bytes_of_the_specification(channels: int) -> None:
-    content = pack(Geometry(640, 480, channels), IDENTITY.hex(), (Z, Y))
+    content = pack(Geometry(640, 480, channels), IDENTITY.hex(), {"ZSYM": Z, "YSYM": Y})
     assert content == built(channels=channels)
     assert content[:16].hex() == f"5243420a01000{channels}0880020000e0010000"
     assert content[48:64].hex() == f"020000005a53594d0c000000{zlib.crc32(Z).to_bytes(4, 'little').hex()}"
-    assert len(content) == HEADER_SIZE + len(Z) + len(Y) == 80 + 24
+    assert len(content) == header_size(2) + len(Z) + len(Y) == 80 + 24
 
 
 def test_parse_reads_every_field() -> None:
     content = built()
-    assert parse(content) == Stream(Geometry(640, 480, 3), IDENTITY.hex(), (Z, Y), (80, 92))
+    payloads, offsets = {"ZSYM": Z, "YSYM": Y}, {"ZSYM": 80, "YSYM": 92}
+    assert parse(content) == Stream(Geometry(640, 480, 3), IDENTITY.hex(), payloads, offsets)
+    assert parse(content).size == len(content)
     by_hand = naive_decoder.read_stream(content)
     assert (by_hand.width, by_hand.height, by_hand.channels) == (640, 480, 3)
-    assert (by_hand.identity, by_hand.z, by_hand.y) == (IDENTITY.hex(), Z, Y)
+    assert (by_hand.identity, by_hand.sections) == (IDENTITY.hex(), {"ZSYM": Z, "YSYM": Y})
 
 
 def test_parse_reads_empty_and_uneven_sections() -> None:
     for z, y in ((b"", b""), (b"", b"y"), (b"z" * 1000, b"")):
-        stream = parse(pack(Geometry(1, 1, 1), IDENTITY.hex(), (z, y)))
-        assert (stream.payloads, stream.offsets) == ((z, y), (80, 80 + len(z)))
+        stream = parse(pack(Geometry(1, 1, 1), IDENTITY.hex(), {"ZSYM": z, "YSYM": y}))
+        assert stream.payloads == {"ZSYM": z, "YSYM": y}
+        assert stream.offsets == {"ZSYM": 80, "YSYM": 80 + len(z)}
 
 
 @pytest.mark.parametrize(
@@ -102,8 +105,8 @@ def test_parse_accepts_sizes_up_to_the_limits(width: int, height: int) -> None:
         ({"width": 2**32 - 1, "height": 2**32 - 1}, "RC-STREAM-LIMIT", 6, "got 4294967295x"),
         ({"width": 65535, "height": 513}, "RC-STREAM-LIMIT", 6, "at most 33554432 pixels"),
         ({"width": 8192, "height": 4097}, "RC-STREAM-LIMIT", 6, "at most 33554432 pixels"),
-        ({"count": 0}, "RC-STREAM-SECTION", 48, "0 sections, not 2"),
-        ({"count": 3}, "RC-STREAM-SECTION", 48, "3 sections, not 2"),
+        ({"count": 0}, "RC-STREAM-SECTION", 48, "0 sections, not 1 or 2 or 4"),
+        ({"count": 3}, "RC-STREAM-SECTION", 48, "3 sections, not 1 or 2 or 4"),
         ({"tags": (b"YSYM", b"ZSYM")}, "RC-STREAM-SECTION", 52, "section 0 is b'YSYM', not b'ZSYM'"),
         ({"tags": (b"ZSYM", b"ZSYM")}, "RC-STREAM-SECTION", 64, "section 1 is b'ZSYM', not b'YSYM'"),
         ({"tags": (b"ZSYM", b"\0\0\0\0")}, "RC-STREAM-SECTION", 64, "section 1 is"),
@@ -153,6 +156,69 @@ def test_parse_checks_the_header_before_its_fields() -> None:
     damaged = bytearray(built())
     damaged[8] ^= 1
     refused(bytes(damaged), "RC-STREAM-CRC", 76, "the header checksum does not match")
+
+
+# --- the layouts of the families
+
+
+def of_layout(layout: tuple[str, ...]) -> dict[str, bytes]:
+    """A payload for each section, all different and of different lengths."""
+    return {tag: tag.encode() * (number + 1) for number, tag in enumerate(layout)}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=" ".join)
+def test_parse_reads_every_layout(layout: tuple[str, ...]) -> None:
+    content = pack(Geometry(5, 6, 1), IDENTITY.hex(), of_layout(layout))
+    stream = parse(content)
+    assert stream.payloads == naive_decoder.read_stream(content).sections == of_layout(layout)
+    assert list(stream.payloads) == list(layout)
+    assert all(content[stream.offsets[tag] :].startswith(payload) for tag, payload in stream.payloads.items())
+    assert header_size(len(layout)) == 52 + 12 * len(layout) + 4 == stream.offsets[layout[0]]
+    assert stream.size == len(content)
+    assert open_stream(content, IDENTITY.hex(), layout) == stream
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=" ".join)
+def test_parse_refuses_every_shorter_stream_of_every_layout(layout: tuple[str, ...]) -> None:
+    content = pack(Geometry(5, 6, 1), IDENTITY.hex(), of_layout(layout))
+    for length in range(1, len(content)):
+        refused(content[:length], "RC-STREAM-TRUNCATED", length)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=" ".join)
+def test_parse_refuses_every_flipped_bit_of_every_layout(layout: tuple[str, ...]) -> None:
+    content = pack(Geometry(5, 6, 1), IDENTITY.hex(), of_layout(layout))
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(StreamError):
+            parse(bytes(damaged))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=" ".join)
+def test_parse_refuses_other_tags_where_they_stand(layout: tuple[str, ...]) -> None:
+    for number, tag in enumerate(layout):
+        wrong = {**of_layout(layout[:number]), "OTHR": b"", **of_layout(layout[number + 1 :])}
+        content = pack(Geometry(5, 6, 1), IDENTITY.hex(), wrong)
+        message = f"section {number} is b'OTHR', not b'{tag}'"
+        refused(content, "RC-STREAM-SECTION", 52 + 12 * number, message)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=" ".join)
+def test_open_stream_refuses_the_layout_of_another_family(layout: tuple[str, ...]) -> None:
+    content = pack(Geometry(5, 6, 1), IDENTITY.hex(), of_layout(layout))
+    for other in set(LAYOUTS) - {layout}:
+        with pytest.raises(StreamError, match="the sections are") as caught:
+            open_stream(content, IDENTITY.hex(), other)
+        assert (caught.value.code, caught.value.offset) == ("RC-STREAM-SECTION", 48)
+        assert f"{' '.join(layout)}, not {' '.join(other)}" in str(caught.value)
+
+
+def test_open_stream_names_another_model_before_its_layout() -> None:
+    content = pack(Geometry(5, 6, 1), IDENTITY.hex(), of_layout(LAYOUTS[0]))
+    with pytest.raises(StreamError, match="the stream was made for model 6465666768696a6b") as caught:
+        open_stream(content, "00" * 32, LAYOUTS[1])
+    assert (caught.value.code, caught.value.offset) == ("RC-STREAM-MODEL", 16)
 
 
 # --- geometry

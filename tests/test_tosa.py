@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tosa_oracle
 
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode_latents
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.errors import ExportError, ShapeError
 from refcodec.formats import IntFormat
 from refcodec.interop.tosa import schema
@@ -40,8 +40,8 @@ def shipped() -> Model:
 def latents(shipped: Model) -> Latents:
     """z and y of the shipped photograph."""
     stream = shipped_path(DEFAULT_STREAM, ".rcb").read_bytes()
-    y, z, _ = decode_latents(stream, ScaleHyperprior.from_model(shipped))
-    return {"h_s": z, "g_s": y}
+    decoded, _ = ScaleHyperprior.from_model(shipped).decode_latents(stream)
+    return {"h_s": decoded.z, "g_s": decoded.y}
 
 
 def agree(program: Program, x: np.ndarray, extensions: tuple[str, ...], taps: bool = False) -> dict[str, np.ndarray]:

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from refcodec.cli import main
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.family import FAMILIES
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.errors import CODES, FileError, ModelError, StreamError, VectorError
 from refcodec.files import SUMS, folder_sums
 from refcodec.formats import IntFormat
@@ -683,19 +684,30 @@ def test_differences_finds_every_operation_that_is_off_by_one(
 def test_broken_streams_raise_their_codes(cases: dict[str, Case]) -> None:
     codec = ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm")))
     taps: dict[str, np.ndarray] = {}
-    decode(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), codec, taps.__setitem__)
+    codec.decode(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), taps.__setitem__)
     for name, (comment, content) in small_streams(codec, taps).items():
         assert comment
-        decode(content, codec)
+        codec.decode(content)
         broken = broken_streams(content)
         assert len(broken) >= 20
         for kind, (wanted, damaged) in broken.items():
             vague = name != "33x17" and kind in ("y-flipped", "larger")  # where damaged symbols lead depends on them
             code = "RC-STREAM-[A-Z]+" if vague else wanted
             with pytest.raises(StreamError, match=f"^{code}: .*\\(byte [0-9]+\\)$") as caught:
-                decode(damaged, codec)
+                codec.decode(damaged)
             assert 0 <= caught.value.offset <= len(damaged), kind
             assert f"streams/scale_hyperprior/invalid-{kind}" in cases
+
+
+def test_suite_holds_good_and_broken_streams_of_every_family(cases: dict[str, Case], suite: Path) -> None:
+    for family, codec_family in ((family.replace("-", "_"), family) for family in FAMILIES):
+        found = [case for case in cases.values() if case.id.startswith(f"streams/{family}/")]
+        good = [case for case in found if case.error is None]
+        assert len(good) >= 3
+        assert len(found) - len(good) >= 5
+        for case in found:
+            model = load_model(suite / "models" / f"{case.parameters['model']}.rcm")
+            assert model.family == codec_family
 
 
 def test_case_schema_name_is_version_one() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from refcodec.codecs.codec import Latents
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.entropy.tables import FrequencyTables
 from refcodec.formats import IntFormat
@@ -130,9 +131,7 @@ def tiny_model(
     return Model("scale-hyperprior", settings, programs, tables, encoder or {}, provenance or {})
 
 
-def random_latents(
-    codec: ScaleHyperprior, height: int, width: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def random_latents(codec: ScaleHyperprior, height: int, width: int, rng: np.random.Generator) -> Latents:
     """y and z for a picture: mostly small, some beyond every table row."""
     z_shape = (HYPER, -(-height // 64), -(-width // 64))
     y_shape = (LATENT, 4 * z_shape[1], 4 * z_shape[2])
@@ -141,4 +140,4 @@ def random_latents(
         for shape in (y_shape, z_shape)
     )
     assert codec.g_s.input.channels == LATENT
-    return y, z
+    return Latents(y, z)

@@ -20,23 +20,17 @@ from refcodec.codecs.picture import read_picture
 from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
 from refcodec.models.densities import GAUSSIAN_FILE, build_gaussian_tables
 from refcodec.models.encoder import encode_picture
-from refcodec.models.shipped import (
-    DEFAULT_FLOAT,
-    DEFAULT_MODEL,
-    DEFAULT_STREAM,
-    RECIPES,
-    recipe_name,
-    shipped_path,
-)
+from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, FLOATS, RECIPES, shipped_path
 from refcodec.models.trained import load_trained
 from refcodec.program.model_file import load_model, save_model
-from refcodec.quantize.calibrate import choose, observe
+from refcodec.quantize.calibrate import observe
+from refcodec.quantize.choices import Choices, choose
 from refcodec.quantize.integerise import integerise
-from refcodec.quantize.photographs import find_photographs, load_photographs
+from refcodec.quantize.options import PICTURES
+from refcodec.quantize.photographs import load_latents
 from refcodec.quantize.recipe import recipe_text
 
-NAMES = (DEFAULT_FLOAT,)
-PICTURES = 16
+MODEL_PRECISION = "w8a8"  # of the integer model that is shipped beside the recipes of all precisions
 TARGET = Path(__file__).parents[1] / "refcodec" / "models" / "shipped"
 UNIVERSAL = "gaussian_conditional."
 COPIED = ("architecture", "backbone", "N", "M", "kodak_odd_mean_psnr_db", "kodak_odd_mean_bpp")
@@ -69,19 +63,19 @@ def ship_gaussian_tables() -> None:
     report(target)
 
 
-def quantise(photographs: Path) -> None:
-    """Write the recipe of every precision, and the default integer model."""
-    trained = load_trained(shipped_path(DEFAULT_FLOAT))
-    observations = observe(trained.twin, load_photographs(find_photographs(photographs, PICTURES)))
+def quantise(name: str, photographs: Path) -> None:
+    """Write the recipe of every precision of a model, and its integer model of one."""
+    trained = load_trained(shipped_path(name))
+    observations = observe(trained.twin, load_latents(trained.twin, photographs, PICTURES))
     for precision in RECIPES:
         weights, activations = (int(bits) for bits in re.findall(r"\d+", precision))
-        recipe = choose(trained.twin, observations, weights, activations, "mse")
-        target = TARGET / f"{recipe_name(precision)}.json"
+        recipe = choose(trained.twin, observations, Choices(weights, activations, weights))
+        target = TARGET / f"{name}-{precision}.json"
         target.write_text(recipe_text(recipe))
         report(target)
-        if recipe_name(precision) == DEFAULT_MODEL:
-            save_model(TARGET / f"{DEFAULT_MODEL}.rcm", integerise(trained, recipe))
-            report(TARGET / f"{DEFAULT_MODEL}.rcm")
+        if precision == MODEL_PRECISION:
+            save_model(target.with_suffix(".rcm"), integerise(trained, recipe))
+            report(target.with_suffix(".rcm"))
 
 
 def main() -> None:
@@ -93,10 +87,10 @@ def main() -> None:
     args = parser.parse_args()
     TARGET.mkdir(exist_ok=True)
     ship_gaussian_tables()
-    for name in NAMES:
+    for name in FLOATS:
         ship(args.models / f"{name}.safetensors", TARGET / f"{name}.safetensors")
         report(TARGET / f"{name}.safetensors")
-    quantise(args.photographs)
+        quantise(name, args.photographs)
     stream = TARGET / f"{DEFAULT_STREAM}.rcb"
     stream.write_bytes(encode_picture(read_picture(args.picture), load_model(TARGET / f"{DEFAULT_MODEL}.rcm")))
     report(stream)

@@ -1,17 +1,23 @@
-"""Pictures as files and as padded planes (SPEC PIC-1, PIC-4)."""
+"""Pictures as files, as padded planes, and out of decoded ones (SPEC PIC-1 to PIC-4)."""
 
 from __future__ import annotations
 
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from refcodec.codecs.stream import Geometry
 from refcodec.errors import FileError, ImageError, RangeError
 from refcodec.files import write_bytes
+from refcodec.fixed import grey
+from refcodec.formats import IntFormat
+
+PIXEL_FORMAT = IntFormat(8, False)
 
 MODES = ("RGB", "L", "P")  # Pillow's names of what is read as RGB or grey; a palette is resolved to colours
 
@@ -63,6 +69,8 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in (".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"):
         raise ImageError("RC-IMAGE-FORMAT", f"{path}: the suffix must name a lossless format such as .png")
+    if picture.dtype != np.uint8:
+        raise ImageError("RC-IMAGE-FORMAT", f"{path}: {picture.dtype} {picture.shape} is a latent, not a picture")
     buffer = io.BytesIO()
     imageio.imwrite(buffer, picture, plugin="pillow", extension=suffix)
     write_bytes(path, buffer.getvalue())
@@ -81,3 +89,15 @@ def padded_planes(picture: np.ndarray, multiple: int) -> np.ndarray:
     height, width = picture.shape[:2]
     wide = np.pad(in_colour(picture), ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
     return np.ascontiguousarray(wide.transpose(2, 0, 1))
+
+
+def crop(planes: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Keep the top left of the decoded planes and arrange them as a picture (SPEC PIC-2, PIC-3).
+
+    planes  (3, H', W') integers 0..255.  Returns (H, W, 3) or (H, W) uint8.
+    """
+    kept = planes[:, : geometry.height, : geometry.width]
+    if geometry.channels == 3:
+        return np.ascontiguousarray(kept.transpose(1, 2, 0)).astype(np.uint8)
+    on_arrays = cast(Callable[..., np.ndarray], grey)  # the scalar formula holds element by element
+    return on_arrays(*kept.astype(np.int64)).astype(np.uint8)

@@ -145,10 +145,8 @@ def _find(values, base, low, high, slot):
 
 
 @kernel
-def _decode(words, indexes, values, starts, offsets, buckets, symbols):
+def _decode(words, x, position, indexes, values, starts, offsets, buckets, symbols):
     """status, words taken, state."""
-    x = np.uint64(words[0]) | (np.uint64(words[1]) << _WORD_BITS)
-    position = STATE_WORDS
     for i in range(indexes.size):
         row = indexes[i]
         base = starts[row]
@@ -172,27 +170,65 @@ def _decode(words, indexes, values, starts, offsets, buckets, symbols):
     return _DONE, position, x
 
 
-def decode(payload: bytes, indexes: np.ndarray, tables: FrequencyTables, offset: int = 0) -> np.ndarray:
-    """The symbols of a payload, each decoded with the row its index names (SPEC RANS-2).
+class Decoder:
+    """A payload that is decoded piece by piece (SPEC RANS-2).
 
-    payload  little-endian 32-bit words, at least two, as `encode` makes them
-    indexes  any shape, integers, 0 .. tables.rows - 1; taken in C order
-    offset   where the payload stands in its container, added to the position that an error names
+    payload  little-endian 32-bit words, at least two, as `encode` makes them;  tables  that the indexes name rows of
+    offset   where the payload stands in its container, added to the position that an error names.
+    Raises StreamError RC-STREAM-TRUNCATED, RC-STREAM-RANS for a payload without a first state.
+    """
+
+    __slots__ = ("_length", "_offset", "_position", "_state", "_tables", "_words")
+
+    def __init__(self, payload: bytes, tables: FrequencyTables, offset: int = 0) -> None:
+        self._words, self._state = _payload_words(payload, offset)
+        self._position = STATE_WORDS
+        self._tables, self._offset, self._length = tables, offset, len(payload)
+
+    def take(self, indexes: np.ndarray) -> np.ndarray:
+        """The next symbols, each decoded with the row its index names.
+
+        indexes  any shape, integers, 0 .. tables.rows - 1; taken in C order
+        Returns int16 of the shape of indexes.
+        Raises RangeError; StreamError RC-STREAM-TRUNCATED, RC-STREAM-SYMBOL (an escape outside int16 or longer than it
+        needs to be), after which the decoder is of no more use.
+        """
+        _check_integers("indexes", indexes, 0, self._tables.rows - 1)
+        return self._next(indexes)
+
+    def _next(self, indexes: np.ndarray) -> np.ndarray:
+        tables, symbols = self._tables, np.empty(indexes.size, np.int16)
+        status, self._position, state = _decode(
+            self._words, np.uint64(self._state), self._position, _flat(indexes),
+            tables.values, tables.starts, tables.offsets, tables.buckets, symbols,
+        )  # fmt: skip
+        self._state = int(state)
+        if status != _DONE:
+            raise _decode_error(status, self._offset + WORD_BYTES * self._position)
+        return symbols.reshape(indexes.shape)
+
+    def finish(self) -> None:
+        """Refuse a payload that holds more, or other, than what was taken (SPEC RANS-3).
+
+        Raises StreamError RC-STREAM-RANS, RC-STREAM-TRAILING.
+        """
+        check_end(self._state, WORD_BYTES * self._position, self._length, self._offset)
+
+
+def decode(payload: bytes, indexes: np.ndarray, tables: FrequencyTables, offset: int = 0) -> np.ndarray:
+    """The symbols of a whole payload, each decoded with the row its index names (SPEC RANS-2).
+
+    payload, offset  as of `Decoder`;  indexes  any shape, integers, 0 .. tables.rows - 1; taken in C order
     Returns int16 of the shape of indexes.
     Raises RangeError; StreamError RC-STREAM-TRUNCATED, RC-STREAM-SYMBOL (an escape outside int16 or longer than it
     needs to be), RC-STREAM-RANS, RC-STREAM-TRAILING.
     Source: CompressAI `RansDecoder.decode_with_indexes`, which checks none of these.
     """
     _check_integers("indexes", indexes, 0, tables.rows - 1)
-    words = _payload_words(payload, offset)
-    symbols = np.empty(indexes.size, np.int16)
-    status, taken, state = _decode(
-        words, _flat(indexes), tables.values, tables.starts, tables.offsets, tables.buckets, symbols
-    )
-    if status != _DONE:
-        raise _decode_error(status, offset + WORD_BYTES * taken)
-    check_end(int(state), WORD_BYTES * taken, len(payload), offset)
-    return symbols.reshape(indexes.shape)
+    decoder = Decoder(payload, tables, offset)
+    symbols = decoder._next(indexes)
+    decoder.finish()
+    return symbols
 
 
 def check_end(state: int, taken: int, length: int, offset: int = 0) -> None:
@@ -207,8 +243,8 @@ def check_end(state: int, taken: int, length: int, offset: int = 0) -> None:
         raise StreamError("RC-STREAM-TRAILING", f"{length - taken} bytes follow the last symbol", offset + taken)
 
 
-def _payload_words(payload: bytes, offset: int) -> np.ndarray:
-    """The words of a payload whose first state is one that an encoder can leave."""
+def _payload_words(payload: bytes, offset: int) -> tuple[np.ndarray, int]:
+    """The words of a payload and its first state, which is one that an encoder can leave."""
     if len(payload) < WORD_BYTES * STATE_WORDS or len(payload) % WORD_BYTES:
         wanted = f"wanted a multiple of {WORD_BYTES} bytes, {WORD_BYTES * STATE_WORDS} or more"
         raise StreamError("RC-STREAM-TRUNCATED", f"{wanted}, got {len(payload)}", offset + len(payload))
@@ -216,7 +252,7 @@ def _payload_words(payload: bytes, offset: int) -> np.ndarray:
     state = int(words[0]) | int(words[1]) << 32
     if not INITIAL_STATE <= state < 1 << 63:
         raise StreamError("RC-STREAM-RANS", f"wanted a first state of 2**31 .. 2**63 - 1, got {state}", offset)
-    return words
+    return words, state
 
 
 def _decode_error(status: int, position: int) -> StreamError:

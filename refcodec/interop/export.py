@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode_latents
-from refcodec.codecs.stream import Geometry
+from refcodec.codecs.autoregressive import ONE, Autoregressive
+from refcodec.codecs.codec import Codec
+from refcodec.codecs.family import codec_of
+from refcodec.codecs.stream import Geometry, parse
 from refcodec.errors import ExportError
 from refcodec.interop.onnx.export import export_program as export_onnx
 from refcodec.interop.onnx.graph import IR_VERSION, OPSET
@@ -85,22 +87,22 @@ def export_model(
 
     notation  "tosa" or "onnx";  size  height and width of the picture that shapes are fixed to (TOSA needs it)
     stream    a stream of the model: shapes are fixed to it, and its tensors come along as `.npy`, inputs and what a run
-              must give.
+              must give, of the programs whose inputs a decode reports.
     Raises ExportError, ModelError, StreamError.
     """
-    codec = ScaleHyperprior.from_model(model)
-    inputs: Mapping[str, Inputs] = {}
+    codec = codec_of(model)
+    taps: dict[str, np.ndarray] = {}
     sizes = _sizes(codec, Geometry(size[1], size[0], 3)) if size is not None else None
     if stream is not None:
-        y, z, geometry = decode_latents(stream, codec)
-        inputs, sizes = _by_program(codec, z, y), _sizes(codec, geometry)
+        codec.decode(stream, taps.__setitem__)
+        sizes = _sizes(codec, parse(stream).geometry)
     files: dict[str, bytes] = {}
     described = {}
-    for program in (codec.h_s, codec.g_s):
-        given = inputs[program.name] if inputs else {}
+    for program in codec.programs:
+        given = _reported(program, taps)
         written = NOTATIONS[notation](program, sizes[program.name] if sizes else None, model)
         files[written.file] = written.content
-        tensors = _tensors(program, given, written) if inputs else {}
+        tensors = _tensors(program, given, written) if given else {}
         files |= tensors
         described[program.name] = {
             "file": written.file,
@@ -114,14 +116,26 @@ def export_model(
     return files
 
 
-def _by_program(codec: ScaleHyperprior, z: Any, y: Any) -> dict[str, dict[str, Any]]:
-    """Something of z and of y under the names of the inputs of both programs."""
-    return {"h_s": {codec.h_s.input.name: z}, "g_s": {codec.g_s.input.name: y}}
-
-
-def _sizes(codec: ScaleHyperprior, geometry: Geometry) -> dict[str, dict[str, Size]]:
+def _sizes(codec: Codec, geometry: Geometry) -> dict[str, dict[str, Size]]:
     """Sizes of the inputs of each program for a picture."""
-    return _by_program(codec, *codec.latent_sizes(geometry))
+    z, y = codec.latent_sizes(geometry)
+    of_program = {"h_s": z} if z else {}
+    if isinstance(codec, Autoregressive):
+        of_program |= {"context": (codec.context_kernel, codec.context_kernel), "entropy_parameters": ONE}
+    return {
+        program.name: {tensor.name: of_program.get(program.name, y) for tensor in program.inputs}
+        for program in codec.programs
+    }
+
+
+def _reported(program: Program, taps: Inputs) -> dict[str, np.ndarray]:
+    """The inputs of a program among the tensors of a decode; those of a second pass where there are two.
+
+    Nothing where one is missing, as for programs that a serial scan runs at each position.
+    """
+    prefix = "" if program.name in ("h_s", "g_s") else "others."
+    names = {tensor.name: f"{prefix}{tensor.name}" for tensor in program.inputs}
+    return {name: taps[tensor] for name, tensor in names.items()} if set(names.values()) <= taps.keys() else {}
 
 
 def _tensors(program: Program, inputs: Inputs, written: Written) -> dict[str, bytes]:

@@ -18,6 +18,8 @@ from refcodec.models.torch_archive import ZIP_ERRORS, ZIP_START, open_zip, read_
 # Older CompressAI held the factorised density as separate attributes; now they are parameter lists.
 _OLD_NAME = re.compile(r"(?P<owner>(?:.*\.)?entropy_bottleneck)\._(?P<kind>matrix|bias|factor)(?P<index>\d+)")
 _PRESENT_KIND = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
+# Some of its versions hold networks and density of a checkerboard's hyperprior apart, others as one latent codec.
+_OLD_HYPER = re.compile(r"latent_codec\.(?:(?P<net>h_[as])|z\.(?P<density>entropy_bottleneck))\.(?P<rest>.+)")
 
 _SAFETENSORS_LENGTH = 8  # bytes of the little-endian length before a safetensors header, which starts with a brace
 
@@ -93,6 +95,9 @@ def _strip_wrapper(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _present_name(name: str) -> str:
+    hyper = _OLD_HYPER.fullmatch(name)
+    if hyper is not None:
+        name = f"latent_codec.hyper.{hyper['net'] or hyper['density']}.{hyper['rest']}"
     old = _OLD_NAME.fullmatch(name)
     return name if old is None else f"{old['owner']}.{_PRESENT_KIND[old['kind']]}.{old['index']}"
 
@@ -116,7 +121,7 @@ def load_parameters(path: Path | str) -> dict[str, np.ndarray]:
     path  PyTorch zip checkpoint (a state dictionary, or one under `state_dict`), `.npz` or `.safetensors`, told apart
           by content. No pickle is executed.
     Returns arrays of the stored shapes and dtypes (bfloat16 of PyTorch as float32); a `module.` common to all names
-    is removed and CompressAI's old entropy bottleneck names are replaced.
+    is removed and CompressAI's old names of entropy bottlenecks and checkerboard hyperpriors are replaced.
     Raises FileError RC-FILE-READ; ModelError RC-CHECKPOINT-FILE, RC-CHECKPOINT-PICKLE, RC-CHECKPOINT-PARAMETER (a name
     found twice).
     """

@@ -38,6 +38,12 @@ SCALE_TABLE_BITS = (
 )
 # fmt: on
 
+
+def scale_table() -> np.ndarray:
+    """The 64 rising scale bounds, (64,) float64 of their float32 bit patterns."""
+    return np.array(SCALE_TABLE_BITS, np.uint32).view(np.float32).astype(np.float64)
+
+
 _CARRIED = ("_quantized_cdf", "_cdf_length", "_offset")
 
 

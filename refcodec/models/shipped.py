@@ -7,7 +7,8 @@ from pathlib import Path
 
 from refcodec.errors import FileError, ModelError
 
-DEFAULT_FLOAT = "balle2018-relu-n32-m64-lambda0130"
+FLOATS = ("balle2018-relu-n32-m64-lambda0130", "balle2018-gdn-n32-m64-lambda0130")
+DEFAULT_FLOAT = FLOATS[0]
 DEFAULT_MODEL = f"{DEFAULT_FLOAT}-w8a8"
 DEFAULT_STREAM = "photograph"
 RECIPES = ("w4a4", "w8a8", "w12a12", "w16a16")

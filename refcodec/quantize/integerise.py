@@ -1,178 +1,103 @@
-"""From float weights and a recipe to an integer model."""
+"""From a trained codec and a recipe to an integer model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from refcodec.codecs.scale_hyperprior import FAMILY, PIXEL_FORMAT, TABLE_PARTS
-from refcodec.errors import ModelError
-from refcodec.formats import IntFormat, multiplier_bits
+from refcodec.codecs.model_tables import TABLE_PARTS
+from refcodec.entropy.tables import FrequencyTables
+from refcodec.formats import IntFormat
 from refcodec.layers.latent_mean import SYMBOL_FORMAT, latent_format
-from refcodec.layers.scale_index import INDEX_FORMAT
-from refcodec.models.architecture import Architecture
+from refcodec.models.architecture import AUTOREGRESSIVE, CHECKERBOARD, FACTORISED
+from refcodec.models.densities import scale_table
 from refcodec.models.encoder import encoder_parameters
-from refcodec.models.trained import Trained, scale_table
+from refcodec.models.float_codec import FloatCodec
+from refcodec.models.layouts import CONTEXT_KERNEL
+from refcodec.models.trained import Trained
 from refcodec.program.model_file import Model
-from refcodec.program.operations import (
-    AnyOperation,
-    Convolution,
-    LatentMean,
-    Requantise,
-    ScaleIndex,
-    Tensor,
-    TransposedConvolution,
-)
+from refcodec.program.operations import LatentMean, Tensor
 from refcodec.program.program import Program
-from refcodec.quantize.dyadic import dyadic
-from refcodec.quantize.layers import (
-    G_S,
-    H_S,
-    Layer,
-    activation_format,
-    integer_weights,
-    normalisations,
-    round_half_up,
-)
-from refcodec.quantize.normalisation import inverse_gdn
+from refcodec.quantize.compile import Compiler, Scaled
+from refcodec.quantize.layers import decoder_networks, has_means, round_half_up
 from refcodec.quantize.recipe import Recipe
 
-MEAN_FRACTION = 8
-PIXEL_STEP = 1.0 / 255.0
-Parameters = Mapping[str, np.ndarray]
-Steps = list[tuple[AnyOperation, Tensor]]  # operations in order, each with the tensor that it writes
+MEDIAN_FRACTION = 8
 
 
-def _constants(layer: Layer, parameters: Parameters, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Integer weights (O, C, K, K), integer biases (O,), and the real value (O,) of one accumulator LSB."""
-    steps = np.array(recipe.weight_steps[layer.name])
-    corrections = np.array(recipe.bias_corrections[layer.name])
-    weight = layer.weight(parameters)
-    if not steps.shape == corrections.shape == weight.shape[:1]:
-        raise ModelError("RC-MODEL-SCHEMA", f"{layer.name}: the recipe is not for {weight.shape[0]} channels")
-    unit = steps * recipe.activation_steps[layer.source]
-    integers = integer_weights(weight, steps, IntFormat(recipe.weight_bits, True))
-    return integers, round_half_up((layer.bias(parameters) - corrections) / unit), unit
+def _from_symbols(to: Compiler, name: str, medians: np.ndarray) -> Scaled:
+    """Symbols with the medians of their factorised density, in units of 2**-8."""
+    channels = len(medians)
+    symbols, mean = to.take(Tensor(name, channels, SYMBOL_FORMAT), np.ones(channels), name), f"{name}_mean"
+    integers = round_half_up(medians.astype(np.float64) * (1 << MEDIAN_FRACTION))
+    op = LatentMean(mean, symbols.tensor.name, mean, MEDIAN_FRACTION, integers)
+    shifted = to.add(op, channels, latent_format(MEDIAN_FRACTION))
+    return Scaled(shifted, np.full(channels, 2.0**-MEDIAN_FRACTION))
 
 
-def _convolution(
-    layer: Layer, source: Tensor, weight: np.ndarray, bias: np.ndarray, recipe: Recipe
-) -> tuple[AnyOperation, Tensor]:
-    """The convolution of a layer, its accumulator exactly as wide as its bound needs (SPEC ACC-1)."""
-    fmt = IntFormat(recipe.weight_bits, True)
-    padding = weight.shape[2] // 2
-    op: Convolution | TransposedConvolution
-    if layer.transposed:
-        op = TransposedConvolution(
-            layer.name, source.name, layer.name, fmt, layer.stride, padding, layer.stride - 1, weight, bias
-        )
+def _latent(to: Compiler, codec: FloatCodec) -> tuple[Scaled, str]:
+    """What g_s and a context model begin with, and the name of its quantised form."""
+    m = codec.architecture.m
+    if codec.architecture.family == FACTORISED:
+        return _from_symbols(to, "y", codec.medians), "y_hat"
+    if not has_means(codec.architecture):
+        return to.take(Tensor("y", m, SYMBOL_FORMAT), np.ones(m), "y"), "y_hat"
+    fraction = to.recipe.mean_fraction
+    steps = np.full(m, 2.0**-fraction)
+    return to.take(Tensor("y_hat", m, latent_format(fraction)), steps, "y_hat"), "y_hat.x"
+
+
+def _begin(to: Compiler, name: str, codec: FloatCodec) -> None:
+    """The inputs of a program, quantised."""
+    fmt = IntFormat(to.recipe.activation_bits, True)
+    if name == "entropy_parameters":
+        for port in codec.networks[name].inputs:
+            to.take(Tensor(port.name, port.channels, fmt), to.recipe.steps(port.name, port.channels), port.name)
+        return
+    if name == "h_s":
+        source, quantised, stands_for = _from_symbols(to, "z", codec.medians), "z_hat", "z_hat"
     else:
-        op = Convolution(layer.name, source.name, layer.name, fmt, layer.stride, padding, weight, bias)
-    return op, Tensor(layer.name, weight.shape[0], IntFormat(op.bound(source.format).bit_length() + 1, True))
+        (source, quantised), stands_for = _latent(to, codec), "y_hat"
+    steps = to.recipe.steps(stands_for, source.tensor.channels)
+    to.keep(to.requantise(source, quantised, steps, fmt), steps, stands_for)
 
 
-def _network(
-    name: str, head: Sequence[tuple[AnyOperation | None, Tensor]], layers: Sequence[Layer], finish: Mapping,
-    parameters: Parameters, recipe: Recipe,
-) -> Program:  # fmt: skip
-    operations = [op for op, _ in head if op]
-    tensors = [tensor for _, tensor in head]
-    for layer in layers:
-        weight, bias, unit = _constants(layer, parameters, recipe)
-        op, accumulator = _convolution(layer, tensors[-1], weight, bias, recipe)
-        finished = finish.get(layer.target, finish["inner"])(layer.target, accumulator, unit)
-        operations += [op, *(last for last, _ in finished)]
-        tensors += [accumulator, *(target for _, target in finished)]
-    return Program(name, tuple(tensors), tuple(operations))
+def program_of(name: str, codec: FloatCodec, recipe: Recipe) -> Program:
+    """One network of a decoder as an integer program: "h_s", "context", "entropy_parameters" or "g_s".
 
-
-def _requantise(source: Tensor, target: Tensor, scale: np.ndarray) -> AnyOperation:
-    return Requantise(target.name, source.name, target.name, *dyadic(scale, multiplier_bits(source.format)))
-
-
-def _activation(name: str, accumulator: Tensor, unit: np.ndarray, fmt: IntFormat, recipe: Recipe) -> Steps:
-    """A rectifier, or no more than a requantisation where the format has a sign."""
-    target = Tensor(name, accumulator.channels, fmt)
-    return [(_requantise(accumulator, target, unit / recipe.activation_steps[name]), target)]
-
-
-def _normalisation(
-    name: str, accumulator: Tensor, unit: np.ndarray, parameters: Parameters, squared: bool, recipe: Recipe
-) -> Steps:
-    """What a normalisation reads, quantised once with a step for each channel, and its inverse GDN."""
-    steps = np.array(recipe.normalisation_steps[name])
-    fmt = IntFormat(recipe.activation_bits, True)
-    read, target = Tensor(f"{name}.x", accumulator.channels, fmt), Tensor(name, accumulator.channels, fmt)
-    beta, gamma = (parameters[f"{name}.{part}"].astype(np.float64) for part in ("beta", "gamma"))
-    normalise = inverse_gdn(name, read, beta, gamma, squared, steps, recipe.activation_steps[name], recipe.weight_bits)
-    return [(_requantise(accumulator, read, unit / steps), read), (normalise, target)]
-
-
-def hyper_synthesis(parameters: Parameters, medians: np.ndarray, bounds: np.ndarray, recipe: Recipe) -> Program:
-    """h_s as an integer program, from z symbols to scale indexes.
-
-    medians  (N,) float, of the factorised prior;  bounds  (64,) float64, rising bounds of the Gaussian rows.
+    Raises ModelError RC-MODEL-SCHEMA for a recipe of another network, RC-MODEL-RANGE where a scale does not fit.
     """
-
-    def inner(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
-        return _activation(name, accumulator, unit, IntFormat(recipe.activation_bits, False), recipe)
-
-    def indexes(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
-        # scale > bound  <=>  accumulator * unit > bound  <=>  accumulator > floor(bound / unit)
-        thresholds = np.floor(bounds[None, :-1] / unit[:, None])
-        target = Tensor(name, accumulator.channels, INDEX_FORMAT)
-        limited = np.minimum(thresholds, float(accumulator.format.hi)).astype(np.int64)
-        return [(ScaleIndex(name, accumulator.name, name, limited), target)]
-
-    channels = medians.shape[0]
-    z = Tensor("z", channels, SYMBOL_FORMAT)
-    shifted = Tensor("z_mean", channels, latent_format(MEAN_FRACTION))
-    z_hat = Tensor("z_hat", channels, IntFormat(recipe.activation_bits, True))
-    mean = LatentMean("z_mean", "z", "z_mean", MEAN_FRACTION, round_half_up(medians * (1 << MEAN_FRACTION)))
-    scale = np.full(channels, 2.0**-MEAN_FRACTION / recipe.activation_steps["z_hat"])
-    head = [(None, z), (mean, shifted), (_requantise(shifted, z_hat, scale), z_hat)]
-    return _network("h_s", head, H_S, {"inner": inner, "indexes": indexes}, parameters, recipe)
+    to = Compiler(codec.parameters, recipe, scale_table())
+    _begin(to, name, codec)
+    to.run(codec.networks[name])
+    return to.program(name)
 
 
-def synthesis(parameters: Parameters, architecture: Architecture, recipe: Recipe) -> Program:
-    """g_s as an integer program, from y symbols to 8-bit samples."""
+def _settings(codec: FloatCodec, recipe: Recipe) -> dict[str, int]:
+    settings = {"weight_bits": recipe.weight_bits, "activation_bits": recipe.activation_bits}
+    if has_means(codec.architecture):
+        settings["mean_fraction"] = recipe.mean_fraction
+    if codec.architecture.family == CHECKERBOARD:
+        settings["anchor_parity"] = 0
+    if codec.architecture.family == AUTOREGRESSIVE:
+        settings["context_kernel"] = CONTEXT_KERNEL
+    return settings
 
-    def inner(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
-        if name in normalisations(architecture):
-            return _normalisation(name, accumulator, unit, parameters, architecture.backbone == "gdn", recipe)
-        fmt = activation_format(name, recipe.activation_bits, architecture)
-        return _activation(name, accumulator, unit, fmt, recipe)
 
-    def samples(name: str, accumulator: Tensor, unit: np.ndarray) -> Steps:
-        target = Tensor(name, accumulator.channels, PIXEL_FORMAT)
-        return [(_requantise(accumulator, target, unit / PIXEL_STEP), target)]
-
-    channels = G_S[0].weight(parameters).shape[1]
-    y = Tensor("y", channels, SYMBOL_FORMAT)
-    y_hat = Tensor("y_hat", channels, IntFormat(recipe.activation_bits, True))
-    head = [(None, y), (_requantise(y, y_hat, np.full(channels, 1.0 / recipe.activation_steps["y_hat"])), y_hat)]
-    return _network("g_s", head, G_S, {"inner": inner, "x_hat": samples}, parameters, recipe)
+def _tables(trained: Trained) -> dict[str, np.ndarray]:
+    found: Mapping[str, FrequencyTables | None] = {"z": trained.z_tables, "y": trained.y_tables}
+    return {f"{name}/{part}": getattr(tables, part) for name, tables in found.items() if tables for part in TABLE_PARTS}
 
 
 def integerise(trained: Trained, recipe: Recipe) -> Model:
-    """The integer model of a trained scale hyperprior.
+    """The integer model of a trained codec.
 
-    Raises ModelError RC-MODEL-SCHEMA for a recipe of another network.
+    Raises ModelError RC-MODEL-SCHEMA for a recipe of another network, RC-MODEL-RANGE where a scale does not fit.
     """
-    twin = trained.twin
-    tables = {
-        f"{name}/{part}": getattr(rows, part)
-        for name, rows in (("z", trained.z_tables), ("y", trained.y_tables))
-        for part in TABLE_PARTS
-    }
-    try:
-        programs = {
-            "h_s": hyper_synthesis(twin.parameters, twin.medians, scale_table(), recipe),
-            "g_s": synthesis(twin.parameters, twin.architecture, recipe),
-        }
-    except KeyError as error:
-        raise ModelError("RC-MODEL-SCHEMA", f"the recipe lacks {error}") from error
-    settings = {"weight_bits": recipe.weight_bits, "activation_bits": recipe.activation_bits}
-    provenance = {**trained.provenance, "precision": recipe.precision, "observer": recipe.observer}
-    return Model(FAMILY, settings, programs, tables, encoder_parameters(twin.parameters), provenance)
+    codec = trained.twin
+    programs = {name: program_of(name, codec, recipe) for name in decoder_networks(codec)}
+    provenance = {**trained.provenance, "precision": recipe.precision, "method": recipe.method}
+    encoder = encoder_parameters(codec.parameters, codec.architecture)
+    settings = _settings(codec, recipe)
+    return Model(codec.architecture.family, settings, programs, _tables(trained), encoder, provenance)

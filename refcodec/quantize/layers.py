@@ -1,77 +1,86 @@
-"""The decoder layers of the scale hyperprior, as quantisation sees them."""
+"""The decoder networks of a codec, as quantisation sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
 from refcodec.formats import IntFormat
-from refcodec.models.architecture import Architecture
+from refcodec.models.architecture import FACTORISED, SCALE, Architecture
+from refcodec.models.float_codec import FloatCodec
+from refcodec.models.network import Activation, Convolution, Network, Node, Normalisation, Sum
+
+DECODER = ("h_s", "context", "entropy_parameters", "g_s")  # networks that a decoder runs, where it has them
+HEADS = {"h_s": "z_hat", "context": "y_hat", "g_s": "y_hat"}  # networks that begin by quantising a latent
+UNSIGNED = ("relu", "qrelu")
+QUANTISED = ("linear", "leaky", *UNSIGNED)  # forms of activations whose steps a recipe chooses
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One convolution and the activation it reads and writes.
-
-    name  parameter prefix, also the accumulator's tensor;  source, target  activation tensors;  transposed  kind.
-    """
-
-    name: str
-    source: str
-    target: str
-    transposed: bool
-    stride: int
-
-    def weight(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Weights (O, C, K, K) in float64, output channel first."""
-        weight = parameters[f"{self.name}.weight"].astype(np.float64)
-        return weight.transpose(1, 0, 2, 3) if self.transposed else weight
-
-    def bias(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Biases (O,) in float64."""
-        return parameters[f"{self.name}.bias"].astype(np.float64)
-
-    def mean_response(self, weight: np.ndarray, means: np.ndarray) -> np.ndarray:
-        """Mean output (O,) that weights (O, C, K, K) give to inputs with these channel means (C,).
-
-        An output of a transposed convolution meets 1 / stride**2 of the taps on average.
-        """
-        total = np.einsum("ockl,c->o", weight, means)
-        return total / self.stride**2 if self.transposed else total
+def decoder_networks(codec: FloatCodec) -> dict[str, Network]:
+    """The networks that a decoder runs, by name."""
+    return {name: codec.networks[name] for name in DECODER if name in codec.networks}
 
 
-H_S = (
-    Layer("h_s.0", "z_hat", "h_s.1", True, 2),
-    Layer("h_s.2", "h_s.1", "h_s.3", True, 2),
-    Layer("h_s.4", "h_s.3", "indexes", False, 1),
-)
-G_S = (
-    Layer("g_s.0", "y_hat", "g_s.1", True, 2),
-    Layer("g_s.2", "g_s.1", "g_s.3", True, 2),
-    Layer("g_s.4", "g_s.3", "g_s.5", True, 2),
-    Layer("g_s.6", "g_s.5", "x_hat", True, 2),
-)
-LATENTS = {"z_hat": -8, "y_hat": 0}  # latent tensors and the smallest power of two of their steps
+def convolutions(codec: FloatCodec) -> Iterator[Convolution]:
+    """Every convolution of the decoder."""
+    for network in decoder_networks(codec).values():
+        yield from network.convolutions()
 
 
-NORMALISATIONS = ("g_s.1", "g_s.3", "g_s.5")  # inverse GDN, where the backbone is no rectifier
+def has_means(architecture: Architecture) -> bool:
+    """Whether the decoder computes a mean for every symbol of y."""
+    return architecture.family not in (FACTORISED, SCALE)
 
 
-def normalisations(architecture: Architecture) -> tuple[str, ...]:
-    """Names of the layers of g_s that normalise; each is also the tensor that it writes."""
-    return () if architecture.backbone == "relu" else NORMALISATIONS
+def is_quantised(node: Node) -> bool:
+    """Whether a node gives a tensor with steps of a recipe."""
+    return isinstance(node, Normalisation | Sum) or (isinstance(node, Activation) and node.form in QUANTISED)
 
 
-def activation_format(name: str, bits: int, architecture: Architecture) -> IntFormat:
-    """Format of an activation: rectified ones have no sign."""
-    return IntFormat(bits, name in LATENTS or name in normalisations(architecture))
+def activation_format(node: Node | None, bits: int) -> IntFormat:
+    """Format of a tensor: what a rectifier gives has no sign; None stands for a latent."""
+    return IntFormat(bits, not (isinstance(node, Activation) and node.form in UNSIGNED))
+
+
+def quantised_tensors(codec: FloatCodec) -> dict[str, Node | None]:
+    """The tensors whose steps a recipe holds, with the nodes that give them; None stands for a latent."""
+    found: dict[str, Node | None] = {}
+    for name, network in decoder_networks(codec).items():
+        if name in HEADS:
+            found[HEADS[name]] = None
+        found |= {node.name: node for node in network.nodes if is_quantised(node)}
+    return found
+
+
+def readers(codec: FloatCodec, tensor: str) -> list[Node]:
+    """Every node of the decoder that reads a tensor, those that read it through a concatenation among them."""
+    direct = [node for network in decoder_networks(codec).values() for node in network.readers(tensor)]
+    through = [
+        reader
+        for node in direct
+        if len(node.reads) > 1 and not isinstance(node, Sum)
+        for reader in readers(codec, node.name)
+    ]
+    return [node for node in direct if len(node.reads) == 1 or isinstance(node, Sum)] + through
+
+
+def takes_steps_per_channel(codec: FloatCodec, tensor: str) -> bool:
+    """Whether all readers of a tensor fold a step for each channel into their own constants."""
+    node = quantised_tensors(codec)[tensor]
+    if isinstance(node, Sum) or (isinstance(node, Activation) and node.form == "qrelu"):  # it has one number for all
+        return False
+    return all(isinstance(reader, Convolution | Normalisation) for reader in readers(codec, tensor))
 
 
 def round_half_up(values: np.ndarray) -> np.ndarray:
     """Nearest integers, halves towards +infinity, as int64."""
     return np.floor(values + 0.5).astype(np.int64)
+
+
+def folded_weight(weight: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Weights (O, C, K, K) times the step of their input channel (C,) over the largest one."""
+    return weight.astype(np.float64) * (steps / steps.max())[None, :, None, None]
 
 
 def integer_weights(weight: np.ndarray, steps: np.ndarray, fmt: IntFormat) -> np.ndarray:

@@ -41,13 +41,13 @@ def inverse_gdn(
     gamma: np.ndarray,
     squared: bool,
     steps: np.ndarray,
-    target_step: float,
+    target_steps: np.ndarray,
     gamma_bits: int,
 ) -> InverseGdn:
     """The integer inverse GDN of one layer.
 
     read  the tensor that it normalises;  beta (C,), gamma (C, C) float64, resolved;  squared  whether n is a root of a
-    sum of squares;  steps (C,)  real value of one LSB of each channel of `read`;  target_step  of the result
+    sum of squares;  steps (C,)  real value of one LSB of each channel of `read`;  target_steps (C,)  of the result
     gamma_bits  width of gamma, 1..16.  Raises ModelError RC-MODEL-RANGE where a scale does not fit.
     """
     magnitude = read.format.magnitude
@@ -63,7 +63,7 @@ def inverse_gdn(
     bounds = norm.bounds(magnitude)
     product = IntFormat(max(magnitude * norm.divisor(bound) for bound in bounds).bit_length() + 1, True)
     divisor_unit = np.sqrt(np.ldexp(unit, -norm.shift)) if squared else unit
-    scale = steps * divisor_unit / target_step
+    scale = steps * divisor_unit / target_steps
     widest = IntFormat(max(bounds).bit_length() + 1, True)
     return InverseGdn(
         name, read.name, name, IntFormat(gamma_bits, False), widest, product, squared, norm.shift, norm.gamma,

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode, encode
-from refcodec.codecs.stream import HEADER_SIZE, Geometry, pack, parse
+from refcodec.codecs.codec import Codec, Latents
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
+from refcodec.codecs.stream import Geometry, header_size, pack, parse
 from refcodec.formats import IntFormat
 from refcodec.layers.latent_mean import SYMBOL_FORMAT
 from refcodec.program.operations import AnyOperation, Convolution, Requantise, ScaleIndex, TransposedConvolution
@@ -18,6 +19,15 @@ from refcodec.vectorgen.case import Case, Values
 from refcodec.vectorgen.corners.entropy import BYTE
 from refcodec.vectorgen.evaluate import Engine, evaluate
 
+# What a decode of each family exercises besides container and picture.
+DECODING = {
+    "factorised": ("STREAM-4", "FACT-2"),
+    "scale-hyperprior": ("HYP-2", "HYP-4"),
+    "mean-scale-hyperprior": ("MSH-2", "MSH-3"),
+    "entropy-parameters": ("EPAR-2", "EPAR-3"),
+    "checkerboard": ("STREAM-4", "CKBD-3", "CKBD-4", "CKBD-5"),
+    "autoregressive": ("AR-2", "AR-3"),
+}
 TILE = 4  # rows and columns of a layer case's input
 Taps = dict[str, np.ndarray]
 
@@ -79,12 +89,11 @@ def small_streams(codec: ScaleHyperprior, taps: Taps) -> dict[str, tuple[str, by
 
     def cut(row: int, column: int, geometry: Geometry) -> bytes:
         (height, width), _ = codec.latent_sizes(geometry)
-        return encode(
+        latents = Latents(
             y[:, 4 * row : 4 * (row + height), 4 * column : 4 * (column + width)],
             z[:, row : row + height, column : column + width],
-            geometry,
-            codec,
         )
+        return codec.encode(latents, geometry)
 
     extreme = np.zeros_like(y[:, :4, :4])
     extreme[::2, 0], extreme[1::2, 1] = SYMBOL_FORMAT.lo, SYMBOL_FORMAT.hi
@@ -95,29 +104,51 @@ def small_streams(codec: ScaleHyperprior, taps: Taps) -> dict[str, tuple[str, by
         "1x1": ("the smallest picture", cut(0, 0, Geometry(1, 1, 3))),
         "extreme-symbols": (
             "the largest and smallest symbols, which saturate",
-            encode(extreme, np.full_like(z[:, :1, :1], 99), Geometry(8, 8, 3), codec),
+            codec.encode(Latents(extreme, np.full_like(z[:, :1, :1], 99)), Geometry(8, 8, 3)),
         ),
     }
 
 
-def stream_case(name: str, comment: str, content: bytes, codec: ScaleHyperprior, found: Taps, model_name: str) -> Case:
+def stream_case(name: str, comment: str, content: bytes, codec: Codec, found: Taps, model_name: str) -> Case:
     """The case of a valid stream.
 
-    content  bytes of the stream;  found  tensors to record by name, with the decoded "picture" as the last.
+    content  bytes of the stream;  found  tensors to record by name, among them what the decode gives: the "picture",
+    or "y_hat" of a family without one.
     """
-    formats = {t.name: t.format for program in (codec.h_s, codec.g_s) for t in program.tensors}
+    formats = codec.formats()
     values = {key: Values(array, formats.get(key, BYTE)) for key, array in found.items()}
-    picture = values.pop("picture")
+    result = "picture" if "picture" in values else "y_hat"
+    decoded = values.pop(result)
+    pictures = () if result == "y_hat" else ("PIC-1", "PIC-3" if decoded.array.ndim == 2 else "PIC-2")
     return Case(
-        f"streams/scale_hyperprior/{name}",
+        f"{folder_of(codec)}/{name}",
         "stream",
-        ("STREAM-1", "HYP-2", "HYP-4", "PIC-1", "PIC-3" if picture.array.ndim == 2 else "PIC-2"),
+        ("STREAM-1", *DECODING[codec.family], *pictures),
         comment,
         {"model": model_name},
         {"stream": Values(np.frombuffer(content, np.uint8), BYTE)},
         values,
-        {"picture": picture},
+        {result: decoded},
     )
+
+
+def rejected_stream(name: str, content: bytes, code: str, codec: Codec, clause: str, model_name: str) -> Case:
+    """The case of a stream that must be rejected with a code (SPEC VEC-3)."""
+    return Case(
+        f"{folder_of(codec)}/invalid-{name}",
+        "stream",
+        (clause,),
+        "must be rejected",
+        {"model": model_name},
+        {"stream": Values(np.frombuffer(content, np.uint8).astype(np.int64), BYTE)},
+        error=code,
+        flags=("Invalid",),
+    )
+
+
+def folder_of(codec: Codec) -> str:
+    """Where the cases of a family stand."""
+    return f"streams/{codec.family.replace('-', '_')}"
 
 
 def stream_cases(codec: ScaleHyperprior, taps: Taps, model_name: str) -> Iterator[Case]:
@@ -126,58 +157,50 @@ def stream_cases(codec: ScaleHyperprior, taps: Taps, model_name: str) -> Iterato
     kept = {"64x64": ("z", "z_hat", "indexes", "y", "g_s.1", "picture")}
     for name, (comment, content) in streams.items():
         found: Taps = {}
-        found["picture"] = decode(content, codec, found.__setitem__)
+        found["picture"] = codec.decode(content, found.__setitem__)
         chosen = kept.get(name, ("z", "indexes", "y", "picture"))
         yield stream_case(name, comment, content, codec, {key: found[key] for key in chosen}, model_name)
     for name, (code, content) in broken_streams(streams["33x17"][1]).items():
-        yield Case(
-            f"streams/scale_hyperprior/invalid-{name}",
-            "stream",
-            ("STREAM-3",),
-            "must be rejected",
-            {"model": model_name},
-            {"stream": Values(np.frombuffer(content, np.uint8).astype(np.int64), BYTE)},
-            error=code,
-            flags=("Invalid",),
-        )
+        yield rejected_stream(name, content, code, codec, "STREAM-3", model_name)
 
 
-def _with_header(content: bytes, offset: int, field: bytes) -> bytes:
+def with_header(content: bytes, offset: int, field: bytes) -> bytes:
     """The stream with a header field replaced and the header checksum made good again."""
-    head = bytearray(content[:HEADER_SIZE])
+    size = header_size(len(parse(content).payloads))
+    head = bytearray(content[:size])
     head[offset : offset + len(field)] = field
     head[-4:] = struct.pack("<I", zlib.crc32(head[:-4]))
-    return bytes(head) + content[HEADER_SIZE:]
+    return bytes(head) + content[size:]
 
 
 def broken_streams(content: bytes) -> dict[str, tuple[str, bytes]]:
     """One stream for every way in which a stream is rejected: name -> (code, bytes)."""
     stream = parse(content)
-    z, y = stream.payloads
+    z, y = stream.payloads["ZSYM"], stream.payloads["YSYM"]
 
-    def repacked(*payloads: bytes) -> bytes:
-        return pack(stream.geometry, stream.identity, payloads)
+    def repacked(z: bytes, y: bytes) -> bytes:
+        return pack(stream.geometry, stream.identity, {"ZSYM": z, "YSYM": y})
 
     flipped = bytes([y[0] ^ 1]) + y[1:]
     return {
         "empty": ("RC-STREAM-MAGIC", b""),
         "magic": ("RC-STREAM-MAGIC", b"RCB\r" + content[4:]),
-        "version": ("RC-STREAM-VERSION", _with_header(content, 4, b"\x02\x00")),
-        "channels": ("RC-STREAM-LIMIT", _with_header(content, 6, b"\x02")),
-        "depth": ("RC-STREAM-LIMIT", _with_header(content, 7, b"\x0a")),
-        "zero-width": ("RC-STREAM-LIMIT", _with_header(content, 8, bytes(4))),
-        "huge-height": ("RC-STREAM-LIMIT", _with_header(content, 12, b"\xff\xff\xff\xff")),
-        "too-many-pixels": ("RC-STREAM-LIMIT", _with_header(content, 8, struct.pack("<II", 65535, 65535))),
-        "model": ("RC-STREAM-MODEL", _with_header(content, 16, bytes(32))),
-        "three-sections": ("RC-STREAM-SECTION", _with_header(content, 48, b"\x03")),
-        "tag": ("RC-STREAM-SECTION", _with_header(content, 52, b"YSYM")),
+        "version": ("RC-STREAM-VERSION", with_header(content, 4, b"\x02\x00")),
+        "channels": ("RC-STREAM-LIMIT", with_header(content, 6, b"\x02")),
+        "depth": ("RC-STREAM-LIMIT", with_header(content, 7, b"\x0a")),
+        "zero-width": ("RC-STREAM-LIMIT", with_header(content, 8, bytes(4))),
+        "huge-height": ("RC-STREAM-LIMIT", with_header(content, 12, b"\xff\xff\xff\xff")),
+        "too-many-pixels": ("RC-STREAM-LIMIT", with_header(content, 8, struct.pack("<II", 65535, 65535))),
+        "model": ("RC-STREAM-MODEL", with_header(content, 16, bytes(32))),
+        "three-sections": ("RC-STREAM-SECTION", with_header(content, 48, b"\x03")),
+        "tag": ("RC-STREAM-SECTION", with_header(content, 52, b"YSYM")),
         "header-crc": ("RC-STREAM-CRC", content[:20] + bytes([content[20] ^ 4]) + content[21:]),
         "payload-crc": ("RC-STREAM-CRC", content[:-1] + bytes([content[-1] ^ 128])),
-        "short-header": ("RC-STREAM-TRUNCATED", content[: HEADER_SIZE - 1]),
+        "short-header": ("RC-STREAM-TRUNCATED", content[: header_size(2) - 1]),
         "short-payload": ("RC-STREAM-TRUNCATED", content[:-1]),
         "trailing": ("RC-STREAM-TRAILING", content + b"\x00"),
         "z-truncated": ("RC-STREAM-TRUNCATED", repacked(z[:4], y)),
         "y-trailing": ("RC-STREAM-TRAILING", repacked(z, y + bytes(4))),
         "y-flipped": ("RC-STREAM-RANS", repacked(z, flipped)),
-        "larger": ("RC-STREAM-TRUNCATED", _with_header(content, 8, struct.pack("<II", 640, 640))),
+        "larger": ("RC-STREAM-TRUNCATED", with_header(content, 8, struct.pack("<II", 640, 640))),
     }

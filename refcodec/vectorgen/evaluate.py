@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refcodec import fixed
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.codec import Codec
 from refcodec.entropy.rans import decode as rans_decode
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.entropy.tables import FrequencyTables, quantise_frequencies
@@ -28,7 +28,7 @@ class Engine:
     """How to compute: `plain` takes the definitions;  codecs  the decoders that stream cases name."""
 
     plain: bool
-    codecs: Mapping[str, ScaleHyperprior]
+    codecs: Mapping[str, Codec]
 
 
 def _relu(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
@@ -88,8 +88,8 @@ def _stream(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
     if p["model"] not in engine.codecs:
         raise VectorError("RC-VECTOR-SUITE", f"the suite lacks the model {p['model']}")
     results: Results = {}
-    codec = engine.codecs[p["model"]]
-    results["picture"] = decode(x["stream"].astype(np.uint8).tobytes(), codec, results.__setitem__)
+    content = x["stream"].astype(np.uint8).tobytes()
+    results["picture"] = engine.codecs[p["model"]].decode(content, results.__setitem__)
     return results
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from refcodec import __version__
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior, decode
+from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.files import fill_folder, new_folder
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import Model, load_model, model_to_bytes
@@ -29,6 +29,7 @@ from refcodec.vectorgen.corners import (
     weighted_sums,
 )
 from refcodec.vectorgen.decoder import layer_cases, stream_cases
+from refcodec.vectorgen.family_streams import family_cases, family_models
 
 INDEX = "index.json"
 CORNERS = (
@@ -46,7 +47,7 @@ SCHEMAS = ("case.schema.json", "index.schema.json")
 
 
 def suite_cases(model: Model, photograph: bytes, model_name: str) -> Iterator[Case]:
-    """Every case: operations, then layers and streams of one model.
+    """Every case: operations, then layers and streams of one model, then streams of small models of every family.
 
     model  the integer model;  photograph  a stream made for it, whose tensors feed the layer cases.
     """
@@ -54,9 +55,10 @@ def suite_cases(model: Model, photograph: bytes, model_name: str) -> Iterator[Ca
         yield from group.cases()
     codec = ScaleHyperprior.from_model(model)
     taps: dict[str, np.ndarray] = {}
-    decode(photograph, codec, taps.__setitem__)
+    codec.decode(photograph, taps.__setitem__)
     yield from layer_cases(codec, taps)
     yield from stream_cases(codec, taps, model_name)
+    yield from family_cases()
 
 
 def build_suite(path: str | Path) -> int:
@@ -68,9 +70,9 @@ def build_suite(path: str | Path) -> int:
     photograph = shipped_path(DEFAULT_STREAM, ".rcb").read_bytes()
     with new_folder(path) as folder:
         entries = [_write(folder, case) for case in suite_cases(model, photograph, DEFAULT_MODEL)]
-        decoder_only = model_to_bytes(replace(model, encoder={}))
         (folder / "models").mkdir()
-        (folder / "models" / f"{DEFAULT_MODEL}.rcm").write_bytes(decoder_only)
+        for name, stored in {DEFAULT_MODEL: replace(model, encoder={}), **family_models()}.items():
+            (folder / "models" / f"{name}.rcm").write_bytes(model_to_bytes(stored))
         (folder / "schema").mkdir()
         for schema in SCHEMAS:
             text = importlib.resources.files("refcodec.vectorgen").joinpath(schema).read_bytes()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from refcodec.codecs.scale_hyperprior import ScaleHyperprior
+from refcodec.codecs.family import codec_of
 from refcodec.describe import table
 from refcodec.errors import FileError, RefcodecError, VectorError
 from refcodec.files import SUMS, folder_files, folder_sums
@@ -108,7 +108,7 @@ def verify_suite(path: str | Path) -> Report:
     """
     folder = Path(path)
     entries = check_files(folder)
-    codecs = {p.stem: ScaleHyperprior.from_model(load_model(p)) for p in sorted((folder / "models").glob("*.rcm"))}
+    codecs = {p.stem: codec_of(load_model(p)) for p in sorted((folder / "models").glob("*.rcm"))}
     report = Report()
     for entry in tqdm(entries.values(), desc="verify", unit="case", disable=None, leave=False):
         case = read_case(folder, entry)

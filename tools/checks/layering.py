@@ -22,6 +22,7 @@ LAYERS = (
     "quantize",
     "describe",
     "metrics",
+    "study",
     "interop",
     "vectorgen",
     "hw",

@@ -1,0 +1,8 @@
+"""What a user may choose about a quantisation; plain values, so that the command line starts quickly."""
+
+OBSERVERS = ("mse", "minmax", "percentile", "sigma", "sigma-upper")
+WEIGHT_GRAINS = ("channel", "tensor")
+ACTIVATION_GRAINS = ("channel", "equalised", "tensor")
+PICTURES = 16  # to calibrate on
+BITS = 8
+PERCENTILE = 99.99
