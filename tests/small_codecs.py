@@ -7,8 +7,15 @@ from functools import cache
 import numpy as np
 from formula_codecs import formula, formula_parameters, formula_picture
 
-from refcodec.entropy.tables import FrequencyTables
-from refcodec.models.architecture import AUTOREGRESSIVE, CHECKERBOARD, ENTROPY_PARAMETERS, FACTORISED, MEAN_SCALE, SCALE, Architecture
+from refcodec.models.architecture import (
+    AUTOREGRESSIVE,
+    CHECKERBOARD,
+    ENTROPY_PARAMETERS,
+    FACTORISED,
+    MEAN_SCALE,
+    SCALE,
+    Architecture,
+)
 from refcodec.models.densities import factorised_tables, gaussian_tables
 from refcodec.models.float_codec import FloatCodec
 from refcodec.models.latent_tables import counted_tables
@@ -39,7 +46,8 @@ ARCHITECTURES = (
 
 def label(architecture: Architecture) -> str:
     """A name for a test."""
-    return f"{architecture.family}-{architecture.backbone}-{architecture.hyper}{architecture.stem and '-'}{architecture.stem}"
+    parts = (architecture.family, architecture.backbone, architecture.hyper, architecture.stem)
+    return "-".join(part for part in parts if part)
 
 
 def metadata_of(architecture: Architecture) -> dict[str, str]:
@@ -68,10 +76,8 @@ def latent_of(codec: FloatCodec, blocks: tuple[int, int] = (1, 1)) -> np.ndarray
 
 def small_trained(codec: FloatCodec) -> Trained:
     """The twin with the tables of its density, or with tables counted on a picture."""
-    prefix, own = codec.architecture.bottleneck, codec.architecture.density_channels
-    tables: FrequencyTables
-    if own:
-        tables = factorised_tables(codec.parameters, prefix)
+    if codec.architecture.density_channels:
+        tables = factorised_tables(codec.parameters, codec.architecture.bottleneck)
     else:
         tables = counted_tables(codec, [formula_picture(64, 96)])
     if codec.architecture.family == FACTORISED:

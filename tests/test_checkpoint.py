@@ -1,6 +1,7 @@
 """Checkpoints of every kind load under one set of names; safetensors files are written whole or not at all."""
 
 import hashlib
+import json
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from refcodec.errors import FileError, ModelError
+from refcodec.models.architecture import identify
 from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
 from refcodec.models.shipped import shipped_names, shipped_path
 
@@ -84,6 +86,33 @@ def test_load_parameters_renames_nested_bottlenecks_and_nothing_else(tmp_path):
     )
     np.savez(tmp_path / "a.npz", **dict.fromkeys(names, x))
     assert list(load_parameters(tmp_path / "a.npz")) == ["img.entropy_bottleneck.factors.3", *names[1:]]
+
+
+def test_load_parameters_gives_both_spellings_of_a_checkerboard_hyperprior_one_name(tmp_path):
+    """CompressAI versions differ in where a checkerboard's hyperprior stands (fixtures/compressai_layouts.json)."""
+    layout = json.loads((FIXTURES / "compressai_layouts.json").read_text())["checkerboard cheng2020"]
+    wanted = {name: np.full(shape, number, np.float32) for number, (name, shape) in enumerate(layout.items())}
+    other = {
+        name.replace("latent_codec.hyper.entropy_bottleneck.", "latent_codec.z.entropy_bottleneck.").replace(
+            "latent_codec.hyper.h_", "latent_codec.h_"
+        ): array
+        for name, array in wanted.items()
+    }
+    assert sum(name not in wanted for name in other) == 35
+    for spelling in (wanted, other):
+        np.savez(tmp_path / "a.npz", **spelling)
+        found = load_parameters(tmp_path / "a.npz")
+        assert same(found, wanted)
+        assert identify(found).family == "checkerboard"
+    older = {name.replace(".matrices.", "._matrix"): array for name, array in other.items()}
+    np.savez(tmp_path / "a.npz", **older)
+    assert same(load_parameters(tmp_path / "a.npz"), wanted)
+    for name in ("latent_codec.z.other", "latent_codec.y.h_a.0.weight", "latent_codec.h_x.0", "h_a.0.weight"):
+        np.savez(tmp_path / "a.npz", **{name: np.zeros(1, np.float32)})
+        assert list(load_parameters(tmp_path / "a.npz")) == [name]
+    np.savez(tmp_path / "a.npz", **wanted, **{"latent_codec.h_a.0.bias": np.zeros(6, np.float32)})
+    with pytest.raises(ModelError, match=r"RC-CHECKPOINT-PARAMETER: latent_codec\.hyper\.h_a\.0\.bias: wanted once"):
+        load_parameters(tmp_path / "a.npz")
 
 
 def test_load_parameters_refuses_a_parameter_under_both_names(tmp_path):

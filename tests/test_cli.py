@@ -34,7 +34,8 @@ CHECKPOINT = ROOT / "tests" / "fixtures" / "hyperprior_n2_m3.pth.tar"
 LINE = re.compile(r"refcodec: (RC-[A-Z-]+): [^\n]+\n")
 COMMANDS = (
     ("demo",), ("import",), ("encode",), ("decode",), ("info",), ("quantize",), ("vectors", "build"),
-    ("vectors", "verify"), ("export",), ("bdrate",), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"),
+    ("vectors", "verify"), ("export",), ("bdrate",), ("study", "precision"), ("study", "calibration"),
+    ("study", "drift"), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"),
 )  # fmt: skip
 
 
@@ -301,7 +302,7 @@ def test_help_lists_every_command(run: Run) -> None:
     found = run("--help")
     assert found.status == 0
     assert all(f" {command[0]} " in found.out for command in COMMANDS)
-    for group in ("vectors", "hw"):
+    for group in ("vectors", "study", "hw"):
         listed = run(group, "--help").out
         assert all(f" {command[1]} " in listed for command in COMMANDS if command[0] == group)
 

@@ -16,7 +16,7 @@ from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.codecs.stream import parse
 from refcodec.entropy.rans import decode as rans_decode
 from refcodec.entropy.rans import encode as rans_encode
-from refcodec.errors import FileError, ModelError, RangeError, ShapeError
+from refcodec.errors import ModelError, RangeError, ShapeError
 from refcodec.models.architecture import Architecture
 from refcodec.models.encoder import (
     FIXED_LIMIT,
@@ -29,7 +29,6 @@ from refcodec.models.encoder import (
     fixed_latents,
     float_planes,
     padded_latent,
-    read_latent,
 )
 from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, shipped_path
 from refcodec.models.trained import load_trained
@@ -214,7 +213,7 @@ def test_analysis_of_names_whatever_is_missing_or_wrong(architecture: Architectu
             encoder = {k: v for k, v in good.encoder.items() if k != name}
             if wrong is not None:
                 encoder[name] = wrong
-            with pytest.raises(ModelError, match="^RC-MODEL-ENCODER: ") as caught:
+            with pytest.raises(ModelError, match=r"^RC-MODEL-ENCODER: ") as caught:
                 analysis_of(replace(good, encoder=encoder))
             if name in str(caught.value):
                 assert message in str(caught.value)
@@ -341,45 +340,3 @@ def test_padded_latent_repeats_the_last_rows_and_columns() -> None:
     assert np.array_equal(wide[:, :3, :4], y)
     assert wide[0, 2:, 3:].ravel().tolist() == [11] * 6
     assert wide[0, :3, 4].tolist() == [3, 7, 11]
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int16", "uint8"])
-def test_read_latent_takes_numbers_of_any_kind(dtype: str, tmp_path: Path) -> None:
-    y = np.arange(24).reshape(2, 3, 4).astype(dtype)
-    np.save(tmp_path / "y.npy", y)
-    found = read_latent(tmp_path / "y.npy", 2)
-    assert found.dtype == np.float32
-    assert np.array_equal(found, y)
-
-
-def test_read_latent_refuses_other_arrays(tmp_path: Path) -> None:
-    path = tmp_path / "y.npy"
-    for wrong in (np.zeros((3, 4, 4)), np.zeros((2, 4)), np.zeros((2, 0, 4)), np.zeros((2, 4, 4), bool), np.zeros((2, 1, 1), complex)):  # fmt: skip
-        np.save(path, wrong)
-        with pytest.raises(ShapeError, match=r"^RC-SHAPE: .*y\.npy: wanted numbers \(2, H, W\), got "):
-            read_latent(path, 2)
-    for value in (np.nan, np.inf):
-        np.save(path, np.full((2, 1, 1), value))
-        with pytest.raises(RangeError, match=r"^RC-RANGE: .*y\.npy: holds what is no finite number"):
-            read_latent(path, 2)
-
-
-def test_read_latent_refuses_numbers_that_float32_cannot_hold(tmp_path: Path) -> None:
-    np.save(tmp_path / "y.npy", np.full((2, 1, 1), 1e300))
-    with pytest.raises(RangeError, match=r"^RC-RANGE: .*y\.npy: holds what is no finite number in 32 bits"):
-        read_latent(tmp_path / "y.npy", 2)
-
-
-@pytest.mark.parametrize("content", [b"", b"words", b"\x93NUMPY", b"\x93NUMPY\x01\x00v\x00{'descr': '|O', "])
-def test_read_latent_refuses_other_files(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "y.npy").write_bytes(content)
-    with pytest.raises(FileError, match=r"^RC-FILE-READ: .*y\.npy is not an \.npy file"):
-        read_latent(tmp_path / "y.npy", 2)
-
-
-def test_read_latent_refuses_objects_archives_and_what_is_not_there(tmp_path: Path) -> None:
-    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
-    np.savez(tmp_path / "y.npz", a=np.zeros((2, 1, 1)))
-    for name in ("objects.npy", "y.npz", "none.npy"):
-        with pytest.raises(FileError, match=rf"^RC-FILE-READ: .*{name}"):
-            read_latent(tmp_path / name, 2)

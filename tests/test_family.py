@@ -18,8 +18,9 @@ from refcodec.codecs.family import FAMILIES, codec_of
 from refcodec.codecs.stream import Geometry, pack, parse
 from refcodec.errors import ModelError, RangeError, ShapeError, StreamError
 from refcodec.formats import IntFormat
+from refcodec.layers.latent_mean import latent_format
 from refcodec.program.model_file import Model, load_model, model_to_bytes, save_model
-from refcodec.program.operations import AnyOperation, Tensor
+from refcodec.program.operations import AnyOperation, Concatenate, Requantise, ScaleIndex, Tensor
 from refcodec.program.program import Program
 from refcodec.vectorgen.family_streams import broken_streams, extreme_latents, small_streams
 from refcodec.vectorgen.tiny_models import (
@@ -27,6 +28,7 @@ from refcodec.vectorgen.tiny_models import (
     LATENT,
     TINY_MODELS,
     drawn_latents,
+    synthesis,
     tiny_autoregressive,
     tiny_checkerboard,
     tiny_entropy_parameters,
@@ -369,6 +371,10 @@ def test_codec_refuses_other_programs_and_tables(family: str) -> None:
     del tables["y/starts"]
     refused(dataclasses.replace(model, tables=tables), "RC-MODEL-TENSOR", "missing table y/starts")
     if family != "factorised":
+        same = {**tables, "y/starts": model.tables["y/starts"]}
+        same |= {f"z/{name[2:]}": table for name, table in same.items() if name[0] == "y"}
+        changed = dataclasses.replace(model, tables=same)
+        refused(changed, "RC-MODEL-TABLE", "expected 3 z tables and 64 y tables")
         exchanged = {f"{'zy'[name[0] == 'z']}{name[1:]}": table for name, table in model.tables.items()}
         changed = dataclasses.replace(model, tables=exchanged)
         refused(changed, "RC-MODEL-TABLE", "expected 3 z tables and 64 y tables")
@@ -453,6 +459,57 @@ def test_codec_refuses_latents_and_means_of_other_formats(family: str) -> None:
     giver = "entropy_parameters" if family in WITH_CONTEXT else "h_s"
     unsigned = with_tensor(model, giver, Tensor("means", LATENT, IntFormat(15, False)))
     refused(unsigned, "RC-MODEL-SCHEMA", f"{giver} must give means of s24 or narrower, not u15")
+
+
+def with_operation(model: Model, program: str, op: AnyOperation, *outputs: Tensor) -> Model:
+    """The model with one operation of a program replaced, or added at its end, and its tensors with it."""
+    old = model.programs[program]
+    kept = tuple(one for one in old.operations if one.name != op.name)
+    names = {tensor.name for tensor in outputs}
+    tensors = (*(tensor for tensor in old.tensors if tensor.name not in names), *outputs)
+    return with_program(model, Program(program, tensors, (*kept, op)))
+
+
+@pytest.mark.parametrize("family", WITH_MEANS)
+def test_codec_refuses_other_outputs_of_the_parameters(family: str) -> None:
+    model, _ = tiny(family)
+    giver = "entropy_parameters" if family in WITH_CONTEXT else "h_s"
+    old = model.programs[giver]
+    scales, sums = old.operation("indexes"), old.operation("means")
+    assert isinstance(scales, ScaleIndex)
+    assert isinstance(sums, Requantise)
+    count = np.full(LATENT, 20000), np.full(LATENT, 30)
+    rounded = Requantise("indexes", scales.source, "indexes", *count)
+    changed = with_operation(model, giver, rounded, Tensor("indexes", LATENT, IntFormat(7, False)))
+    refused(changed, "RC-MODEL-SCHEMA", f"{giver} must give u6 indexes, not u7")
+    third = Requantise("third", sums.source, "third", *count)
+    changed = with_operation(model, giver, third, Tensor("third", LATENT, IntFormat(8, True)))
+    refused(changed, "RC-MODEL-SCHEMA", f"{giver} must have the outputs indexes and means, not indexes and means and")
+    twice = Concatenate("twice", ("mean", "mean"), "means")
+    changed = renamed(model, giver, {"means": "mean"})
+    changed = with_operation(changed, giver, twice, Tensor("means", 2 * LATENT, IntFormat(16, True)))
+    refused(changed, "RC-MODEL-SCHEMA", f"{giver} must give as many indexes as means, not 4 and 8")
+
+
+@pytest.mark.parametrize("family", [family for family in WITH_MEANS if family != "entropy-parameters"])
+def test_codec_refuses_a_synthesis_for_other_channels(family: str) -> None:
+    model, _ = tiny(family)
+    other = synthesis((8, 8), Tensor("y_hat", LATENT + 1, latent_format(8)), 1024, None, 5)
+    refused(with_program(model, other), "RC-MODEL-SCHEMA", "g_s must read y_hat as 4 channels of s25, not 5 of s25")
+
+
+def test_codec_refuses_symbols_of_another_format() -> None:
+    model, _ = tiny("factorised")
+    changed = with_tensor(model, "g_s", Tensor("y", LATENT, IntFormat(15, True)))
+    refused(changed, "RC-MODEL-SCHEMA", "g_s must read s16 symbols, not s15")
+
+
+def test_codec_refuses_an_enlargement_by_no_whole_factor() -> None:
+    model, _ = tiny("mean-scale-hyperprior")
+    last = dataclasses.replace(model.programs["g_s"].operation("g_s.6"), padding=1)  # 4 x 4 becomes 66 x 66
+    operations = tuple(last if op.name == "g_s.6" else op for op in model.programs["g_s"].operations)
+    changed = with_program(model, Program("g_s", model.programs["g_s"].tensors, operations))
+    refused(changed, "RC-MODEL-SCHEMA", "g_s must enlarge by a whole factor")
 
 
 @pytest.mark.parametrize("family", [family for family in TINY_MODELS if family != "entropy-parameters"])

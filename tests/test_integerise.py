@@ -18,7 +18,14 @@ from refcodec.formats import IntFormat, multiplier_bits
 from refcodec.layers.latent_mean import SYMBOL_FORMAT, latent_format
 from refcodec.models.architecture import Architecture
 from refcodec.models.densities import scale_table
-from refcodec.models.encoder import analysis_of, encode_latents, encode_picture, fixed_latents, float_planes, padded_latent
+from refcodec.models.encoder import (
+    analysis_of,
+    encode_latents,
+    encode_picture,
+    fixed_latents,
+    float_planes,
+    padded_latent,
+)
 from refcodec.models.float_codec import FloatCodec
 from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, RECIPES, recipe_name, shipped_path
 from refcodec.models.trained import Trained, load_trained
@@ -325,7 +332,9 @@ def test_programs_of_every_family_read_latents_and_give_what_their_codec_wants(a
     means = architecture.family not in ("factorised", "scale-hyperprior")
     wanted = {"weight_bits": 7, "activation_bits": 9}
     wanted |= {"mean_fraction": recipe.mean_fraction} if means else {}
-    wanted |= {"checkerboard": {"anchor_parity": 0}, "autoregressive": {"context_kernel": 5}}.get(architecture.family, {})
+    wanted |= {"checkerboard": {"anchor_parity": 0}, "autoregressive": {"context_kernel": 5}}.get(
+        architecture.family, {}
+    )
     assert (model.family, model.settings) == (architecture.family, wanted)
     assert list(model.programs) == list(decoder_networks(twin))
     ports = {
@@ -342,7 +351,7 @@ def test_programs_of_every_family_read_latents_and_give_what_their_codec_wants(a
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=label)
 def test_tensors_of_a_16_bit_decoder_are_those_of_its_float_twin(architecture: Architecture) -> None:
-    """Real values within 2**-12 of the largest of each tensor, from the same quantised latents on.
+    """Real values within 2**-11 of the largest of each tensor, from the same quantised latents on.
 
     A step of 16 bits is 2**-15 of a range or less, with headroom 2**-14; a dozen layers add up halves of them.
     The latents themselves have eight fraction bits, for their medians too.
@@ -358,11 +367,11 @@ def test_tensors_of_a_16_bit_decoder_are_those_of_its_float_twin(architecture: A
         compare("g_s", twin, recipe, fixed(coded.y_hat, recipe), coded.y_hat)
     if "context" in twin.networks:  # of anchors, or of a window that begins outside
         anchors = np.indices(coded.y.shape[1:]).sum(axis=0) % 2 == 0
-        seen = coded.y_hat * anchors if architecture.mask == "checkerboard" else np.pad(coded.y_hat, ((0, 0), (2, 2), (2, 2)))
+        heard = coded.y_hat * anchors if architecture.mask == "checkerboard" else coded.y_hat
+        seen = np.pad(heard, ((0, 0), (2, 2), (2, 2))) if architecture.mask == "causal" else heard
         compare("context", twin, recipe, fixed(seen, recipe), seen)
-    if "entropy_parameters" in twin.networks:
-        steps = {name: recipe.activation_steps[name] for name in ("context", "side")}
-        inputs = {name: np.rint(20000 * formula(name, (12, 4, 8))).astype(np.int64) for name in steps}
+        known = {"side": twin.hyper_synthesis(coded.z)["side"], "context": twin.context(heard)}
+        inputs = {k: np.rint(v / steps_of(recipe, k, 12)[:, None, None]).astype(np.int64) for k, v in known.items()}
         compare("entropy_parameters", twin, recipe, inputs, None)
 
 
@@ -391,16 +400,16 @@ def compare(
         assert (np.abs(real[port] - latent) <= 2.0**-9 + steps / 2 + 1e-6).all(), port
     network.run(twin.parameters, ports, exact.__setitem__)
     for key, values in real.items():
-        assert np.abs(values - exact[key]).max() < 2.0**-12 * np.abs(exact[key]).max(), key
+        assert np.abs(values - exact[key]).max() < 2.0**-11 * np.abs(exact[key]).max(), key
     if "means" in taps:
         distance = np.abs(np.ldexp(taps["means"], -recipe.mean_fraction) - exact["means"])
-        assert distance.max() < 2.0 ** -(recipe.mean_fraction + 1) + 2.0**-12 * np.abs(exact["means"]).max()
+        assert distance.max() < 2.0 ** -(recipe.mean_fraction + 1) + 2.0**-11 * np.abs(exact["means"]).max()
     if "x_hat" in taps:
         assert np.abs(taps["x_hat"] - np.clip(255 * exact["x_hat"], 0, 255)).max() < 0.5 + 0.25
     if "indexes" in taps:
         (source,) = (node.reads[0] for node in network.nodes if node.name == "scales")
         scales, bounds = exact[source].astype(np.float64)[..., None], scale_table()[:63]
-        near = (np.abs(scales - bounds) < 2.0**-12 * np.abs(scales).max()).any(axis=3)
+        near = (np.abs(scales - bounds) < 2.0**-11 * np.abs(scales).max()).any(axis=3)
         np.testing.assert_array_equal(taps["indexes"][~near], (scales > bounds).sum(axis=3)[~near])
         assert near.mean() < 0.1
 

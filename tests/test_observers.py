@@ -138,7 +138,9 @@ def test_mse_step_prefers_the_columns_that_count() -> None:
 def test_percentile_step_reaches_the_percentile_of_magnitudes(fmt: IntFormat, percentile: float) -> None:
     """By linear interpolation between the two nearest ranks of the sorted magnitudes."""
     values = rows(fmt, 7)
-    for row, found, most in zip(values, percentile_step(values, fmt, percentile), minmax_step(values, fmt), strict=True):
+    for row, found, most in zip(
+        values, percentile_step(values, fmt, percentile), minmax_step(values, fmt), strict=True
+    ):
         magnitudes = sorted(abs(v) if fmt.signed else max(v, 0.0) for v in row.tolist())
         place = percentile / 100 * (len(magnitudes) - 1)
         low = int(place)
@@ -197,24 +199,27 @@ def test_draq_deviations_refuse_what_is_no_lambda(trade_off: float) -> None:
 def test_power_of_two_step_is_a_power_with_the_least_error(bits: int) -> None:
     fmt, rng = IntFormat(bits, True), np.random.default_rng(bits)
     values = np.rint(rng.standard_t(2, (2, 400)) * np.array([[9], [900]]))
-    for smallest in (-8, 0, 3):
-        for row, step in zip(values, power_of_two_step(values, fmt, smallest).tolist(), strict=True):
+    for smallest, reach in ((-8, 2.0), (0, 0.1), (3, 1.0), (-8, 3000.0)):
+        allowed = [p for p in range(smallest, MAX_POWER + 1) if fmt.hi * 2.0**p >= reach]
+        for row, step in zip(values, power_of_two_step(values, fmt, smallest, reach).tolist(), strict=True):
             power = int(np.log2(step))
             assert step == 2.0**power
-            assert smallest <= power <= MAX_POWER
-            errors = {p: naive_error(row.tolist(), 2.0**p, fmt) for p in range(smallest, MAX_POWER + 1)}
+            errors = {p: naive_error(row.tolist(), 2.0**p, fmt) for p in allowed}
             assert errors[power] == pytest.approx(min(errors.values()), rel=1e-9)
 
 
 def test_power_of_two_step_keeps_the_grid_of_integer_symbols() -> None:
     symbols = np.array([[-7.0, -1.0, 0.0, 2.0, 7.0]])
-    assert power_of_two_step(symbols, IntFormat(8, True), 0).tolist() == [1.0]
-    assert power_of_two_step(symbols + 0.25, IntFormat(8, True), -8).tolist() == [0.25]
+    assert power_of_two_step(symbols, IntFormat(8, True), 0, 2.0).tolist() == [1.0]
+    assert power_of_two_step(symbols + 0.25, IntFormat(6, True), -8, 2.0).tolist() == [0.25]
 
 
-def test_power_of_two_step_takes_the_larger_of_equals() -> None:
-    assert power_of_two_step(np.array([[4.0, -8.0]]), IntFormat(8, True), -3).tolist() == [4.0]
-    assert power_of_two_step(np.zeros((1, 3)), IntFormat(8, True), -3).tolist() == [2.0**MAX_POWER]
+def test_power_of_two_step_takes_the_smaller_of_equals_that_reaches_far_enough() -> None:
+    zeros, fmt = np.zeros((1, 3)), IntFormat(8, True)
+    assert power_of_two_step(np.array([[4.0, -8.0]]), fmt, -3, 0.1).tolist() == [0.125]
+    assert power_of_two_step(zeros, fmt, -8, 2.0).tolist() == [2.0**-5]  # 127 of them are 3.97, half of it 1.98
+    assert power_of_two_step(zeros, fmt, -8, 127 / 64).tolist() == [2.0**-6]
+    assert power_of_two_step(zeros, fmt, -8, 0.001).tolist() == [2.0**-8]
 
 
 # --- symbols

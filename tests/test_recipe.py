@@ -22,9 +22,10 @@ def recipe(**changes: Any) -> Recipe:
     chosen: dict[str, Any] = {
         "weight_bits": 7,
         "activation_bits": 9,
-        "observer": "mse",
-        "activation_steps": {str(number): step for number, step in enumerate(AWKWARD)},
-        "normalisation_steps": {"norm": AWKWARD[::-1]},
+        "normalisation_bits": 11,
+        "method": "by hand",
+        "mean_fraction": 5,
+        "activation_steps": {"one": [0.7]} | {str(number): [step] * 2 for number, step in enumerate(AWKWARD)},
         "weight_steps": {"layer": AWKWARD, "other": [0.7]},
         "bias_corrections": {"layer": [-step for step in AWKWARD], "other": [-0.0]},
     }
@@ -72,6 +73,8 @@ def test_check_widths_refuses_what_is_not_2_to_16(width: Any) -> None:
         recipe(weight_bits=width)
     with pytest.raises(RangeError, match=r"^RC-RANGE: weights and activations"):
         recipe(activation_bits=width)
+    with pytest.raises(RangeError, match=r"^RC-RANGE: weights and activations"):
+        recipe(normalisation_bits=width)
 
 
 def test_check_widths_accepts_2_to_16() -> None:
@@ -81,9 +84,49 @@ def test_check_widths_accepts_2_to_16() -> None:
 @pytest.mark.parametrize("step", [0.0, -1.0, float("inf"), float("nan"), 1, "1.0", None])
 def test_recipe_refuses_steps_that_are_not_positive_and_finite(step: Any) -> None:
     with pytest.raises(RangeError, match=r"^RC-RANGE: every step must be a positive finite number$"):
-        recipe(activation_steps={"a": 1.0, "b": step})
+        recipe(activation_steps={"a": [1.0], "b": [1.0, step]})
     with pytest.raises(RangeError, match=r"^RC-RANGE: every step must be a positive finite number$"):
         recipe(weight_steps={"layer": [1.0, step]})
+
+
+@pytest.mark.parametrize("fraction", [-1, 13, True, 8.0, "8", None])
+def test_recipe_refuses_fractions_beyond_0_to_12(fraction: Any) -> None:
+    with pytest.raises(RangeError, match=r"^RC-RANGE: the fraction of means must be 0\.\.12, got "):
+        recipe(mean_fraction=fraction)
+    assert [recipe(mean_fraction=known).mean_fraction for known in (0, 12)] == [0, 12]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1, None, "0"])
+def test_recipe_refuses_corrections_that_are_no_finite_number(value: Any) -> None:
+    with pytest.raises(RangeError, match=r"^RC-RANGE: every bias correction must be a finite number$"):
+        recipe(bias_corrections={"layer": [0.0, value]})
+
+
+def test_recipe_refuses_a_method_that_is_no_text() -> None:
+    with pytest.raises(RangeError, match=r"^RC-RANGE: the method must be a text, got 5"):
+        recipe(method=5)
+
+
+# --- what it answers
+
+
+def test_steps_are_one_for_all_channels_or_one_for_each() -> None:
+    known = recipe(activation_steps={"one": [0.7], "two": [0.1, 0.2]})
+    assert known.steps("one", 3).tolist() == [0.7, 0.7, 0.7]
+    assert known.steps("two", 2).tolist() == [0.1, 0.2]
+    assert known.steps("two", 2).dtype == "float64"
+    for name, channels in (("two", 3), ("two", 1), ("none", 1)):
+        with pytest.raises(ModelError, match=f"^RC-MODEL-SCHEMA: the recipe lacks steps of {name} for {channels} "):
+            known.steps(name, channels)
+
+
+def test_layer_gives_steps_and_corrections_of_every_output() -> None:
+    known = recipe(weight_steps={"a": [0.1, 0.2], "b": [1.0]}, bias_corrections={"a": [3.0, -4.0]})
+    steps, corrections = known.layer("a", 2)
+    assert (steps.tolist(), corrections.tolist()) == ([0.1, 0.2], [3.0, -4.0])
+    for name, channels in (("a", 1), ("a", 3), ("b", 1), ("c", 1)):
+        with pytest.raises(ModelError, match=f"^RC-MODEL-SCHEMA: the recipe lacks the layer {name} of {channels} "):
+            known.layer(name, channels)
 
 
 # --- files
@@ -98,22 +141,24 @@ def edited(path: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
 
 EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no schema": lambda d: d.pop("schema"),
-    "another schema": lambda d: d.update(schema="refcodec-recipe/2"),
-    "missing key": lambda d: d.pop("observer"),
+    "another schema": lambda d: d.update(schema="refcodec-recipe/1"),
+    "missing key": lambda d: d.pop("method"),
+    "fraction beyond 12": lambda d: d.update(mean_fraction=13),
+    "step not in a list": lambda d: d["activation_steps"].update(one=0.7),
     "surplus key": lambda d: d.update(more=1),
     "width of 1": lambda d: d.update(weight_bits=1),
     "width as text": lambda d: d.update(activation_bits="8"),
     "boolean width": lambda d: d.update(weight_bits=True),
     "fractional width": lambda d: d.update(weight_bits=8.0),
-    "zero step": lambda d: d["activation_steps"].update({"0": 0.0}),
+    "zero step": lambda d: d["activation_steps"].update({"0": [0.0]}),
     "infinite step": lambda d: d["weight_steps"].update(other=[float("inf")]),
     "step as text": lambda d: d["weight_steps"].update(other=["1"]),
     "steps not a list": lambda d: d["weight_steps"].update(other=1.0),
-    "steps not an object": lambda d: d.update(activation_steps=[1.0]),
+    "steps not an object": lambda d: d.update(activation_steps=[[1.0]]),
     "no weight steps": lambda d: d.update(weight_steps=None),
 }
 
-# What only `bias_corrections` and `observer` may hold; the steps are checked above.
+# What only `bias_corrections` and `method` may hold; the steps are checked above.
 LOOSE: dict[str, Callable[[dict[str, Any]], object]] = {
     "no corrections": lambda d: d.update(bias_corrections=None),
     "corrections not an object": lambda d: d.update(bias_corrections=[]),
@@ -122,7 +167,7 @@ LOOSE: dict[str, Callable[[dict[str, Any]], object]] = {
     "correction not a number": lambda d: d["bias_corrections"].update(other=[float("nan")]),
     "infinite correction": lambda d: d["bias_corrections"].update(other=[float("inf")]),
     "ragged corrections": lambda d: d["bias_corrections"].update(layer=[[1.0], [1.0, 2.0]]),
-    "observer not text": lambda d: d.update(observer=5),
+    "method not text": lambda d: d.update(method=5),
 }
 
 
@@ -138,7 +183,7 @@ def test_load_recipe_refuses_malformed_corrections(edit: str, tmp_path: Path) ->
         load_recipe(edited(tmp_path / "bad.json", LOOSE[edit]))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"1", b'"refcodec-recipe/1"', b"\xff\xfe\x00", b"{}"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"1", b'"refcodec-recipe/2"', b"\xff\xfe\x00", b"{}"])
 def test_load_recipe_refuses_other_files(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"^RC-MODEL-SCHEMA: .*bad\.json"):
@@ -158,5 +203,5 @@ def test_load_recipe_refuses_missing_files_and_folders(tmp_path: Path) -> None:
         assert caught.value.code == "RC-FILE-READ"
 
 
-def test_schema_is_version_one() -> None:
-    assert json.loads(recipe_text(recipe()))["schema"] == SCHEMA == "refcodec-recipe/1"
+def test_schema_is_version_two() -> None:
+    assert json.loads(recipe_text(recipe()))["schema"] == SCHEMA == "refcodec-recipe/2"

@@ -18,6 +18,7 @@ from refcodec.models.shipped import (
     DEFAULT_FLOAT,
     DEFAULT_MODEL,
     DEFAULT_STREAM,
+    FLOATS,
     RECIPES,
     recipe_name,
     resolve,
@@ -27,8 +28,8 @@ from refcodec.models.shipped import (
 from refcodec.program.model_file import Model, load_model
 from refcodec.quantize.recipe import load_recipe
 
-IDENTITY = "6e58c869f84c9bf83cbbeb421c80b14ec6af977fbb3ae4d5f04343aa2331be81"
-PICTURE = "cc6ec6ccd5c41fee973d816468b53689221da2e040dee7ebc5c65e1d0c5db2e0"
+IDENTITY = "4b9ea3b5fb791ead6f7d9294b36485d7ef05c1a98fab81c3f3d31cce9af854c9"
+PICTURE = "e3baa43835a330d31578e62cb9ff833fb64010a256d72251cf895d972c110e04"
 
 
 @pytest.fixture(scope="module")
@@ -94,22 +95,24 @@ def test_shipped_stream_decodes_alike_in_a_fresh_process(threads: str) -> None:
 
 def test_shipped_names_are_the_documented_ones() -> None:
     assert recipe_name("w8a8") == DEFAULT_MODEL
-    assert shipped_names() == [DEFAULT_FLOAT]
-    assert shipped_names(".rcm") == [DEFAULT_MODEL]
+    floats = shipped_names()
+    assert floats == sorted(FLOATS)
+    assert shipped_names(".rcm") == [f"{name}-w8a8" for name in floats]
     assert shipped_names(".rcb") == [DEFAULT_STREAM]
-    assert shipped_names(".json") == sorted(recipe_name(precision) for precision in RECIPES)
+    assert shipped_names(".json") == sorted(f"{name}-{precision}" for name in floats for precision in RECIPES)
 
 
 @pytest.mark.parametrize("precision", RECIPES)
 def test_shipped_recipes_have_the_widths_of_their_names(precision: str) -> None:
     recipe = load_recipe(shipped_path(recipe_name(precision), ".json"))
     assert recipe.precision.lower() == precision
-    assert recipe.observer == "mse"
+    assert recipe.normalisation_bits == recipe.weight_bits
+    assert recipe.method.startswith("mse, ")
 
 
 def test_shipped_path_refuses_other_names() -> None:
     for name in ("nothing", "", "../shipped/photograph", f"{DEFAULT_MODEL}.rcm"):
-        with pytest.raises(ModelError, match=f"^RC-MODEL-FILE: no shipped model .*there are: {DEFAULT_MODEL}"):
+        with pytest.raises(ModelError, match=f"^RC-MODEL-FILE: no shipped model .*there are: .*{DEFAULT_MODEL}"):
             shipped_path(name, ".rcm")
 
 
@@ -130,7 +133,7 @@ def test_shipped_model_says_where_it_comes_from(model: Model) -> None:
     assert model.provenance["source"] == floats.name
     assert model.provenance["source_sha256"] == hashlib.sha256(floats.read_bytes()).hexdigest()
     assert model.provenance["precision"] == "W8A8"
-    assert model.provenance["observer"] == "mse"
+    assert model.provenance["method"] == load_recipe(shipped_path(DEFAULT_MODEL, ".json")).method
     for key in ("architecture", "backbone", "lambda", "training", "source_sha256", "kodak_odd_mean_psnr_db"):
         assert model.provenance[f"trained_{key}"], key
 

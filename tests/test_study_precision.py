@@ -199,12 +199,15 @@ def test_rate_points_of_a_factorised_codec_have_tables_for_their_step(
     save_parameters(model, parameters, metadata_of(architecture))
     photographs = folder_of(tmp_path / "photographs", {"a.png": picture_of(96, 128)})
     points = rate_points(model, (1.0, 0.25), ("W8A8",), Calibration(photographs, 1), open_study(tmp_path / "out"))
-    fine, coarse = (
-        rows_by(measure.measure(point, "one", picture_of(96, 128), (SYNTHESIS,)))[FLOAT, FLOAT]
-        for point in points[::-1]
-    )
-    assert fine.y_bytes > coarse.y_bytes
-    assert fine.psnr_db != coarse.psnr_db
+    coarse, fine = points
+    picture = picture_of(96, 128)
+    coarse_row, row = (measure.measure(point, "one", picture, ())[0] for point in points)
+    assert row.y_bytes > coarse_row.y_bytes
+    assert row.psnr_db != coarse_row.psnr_db
+    coded = fine.trained.twin.code(fine.trained.twin.analysis(float_planes(picture, fine.trained.twin.multiple)))
+    with_old_tables = dataclasses.replace(fine.trained, y_tables=coarse.trained.y_tables)
+    assert row.y_bytes == measure.float_size(fine.trained, coded).y
+    assert row.y_bytes < measure.float_size(with_old_tables, coded).y
 
 
 def test_rate_points_differ_by_whatever_decides_their_figures(tmp_path: Path) -> None:
@@ -227,6 +230,7 @@ def test_rate_points_differ_by_whatever_decides_their_figures(tmp_path: Path) ->
     changes = [(0, models[1]), (1, 2.0), (2, "W8A9"), (3, others), (4, 1)]
     found = {identity(*usual[:at], value, *usual[at + 1 :]) for at, value in changes}  # type: ignore[arg-type]
     assert len(found | {identity(*usual)}) == 6
+    assert len(list((out.path / "recipes").iterdir())) == 6
     assert identity(*usual) == identity(*usual)
 
 
@@ -601,7 +605,8 @@ def test_study_refuses_a_codec_of_latents(tmp_path: Path) -> None:
     architecture = next(a for a in ARCHITECTURES if a.backbone == "none")
     model = tmp_path / "model.safetensors"
     save_parameters(model, parameters_of(architecture), metadata_of(architecture))
-    folder_of(tmp_path / "pictures", {"a.png": picture_of(48, 64)})
+    for name in ("pictures", "photographs"):
+        folder_of(tmp_path / name, {"a.png": picture_of(48, 64)})
     with pytest.raises(RangeError, match=r"RC-USAGE: .* this checkpoint codes latents, not pictures"):
         study_precision(plan_of(tmp_path, "out", checkpoint=model))
 

@@ -29,8 +29,8 @@ from tqdm import tqdm
 from refcodec.codecs.latent_coding import channel_rows
 from refcodec.codecs.picture import crop, geometry_of_shape, in_colour, read_picture
 from refcodec.entropy.rans import encode as rans_encode
-from refcodec.errors import FileError, RefcodecError
-from refcodec.files import write_bytes
+from refcodec.errors import FileError, ModelError, RangeError, RefcodecError
+from refcodec.files import read_bytes, write_bytes
 from refcodec.layers.masked_convolution import live_taps
 from refcodec.metrics.psnr import psnr
 from refcodec.models.architecture import (
@@ -58,6 +58,7 @@ KINDS = {
     "autoregressive": (AUTOREGRESSIVE, "mbt2018", "mbt2018"),
     "ssf": (ENTROPY_PARAMETERS, "ssf2020", "img_hyperprior of ssf2020"),
 }
+BACKBONES = ("relu", "gdn", "gdn1", "bls2017")  # transforms with these layouts take every kind
 TRANSFORMS = ("g_a.", "g_s.")
 TRAINED = ("h_a", "h_s", "context", "entropy_parameters")
 PICTURE_MULTIPLE = 64  # pictures are cropped to it: no padding is learned
@@ -478,14 +479,24 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check(args: argparse.Namespace, source: FloatCodec) -> None:
+    """Refuse what cannot be trained, before it takes time.  Raises RangeError, ModelError RC-MODEL-FAMILY."""
+    if args.iterations < 0 or args.windows < 1 or args.channels < 1:
+        raise RangeError("iterations must be 0 or more, windows and channels 1 or more")
+    if source.architecture.backbone not in BACKBONES or source.architecture.stem:
+        kind = f"{source.architecture.family} with backbone {source.architecture.backbone}"
+        raise ModelError("RC-MODEL-FAMILY", f"{args.model}: wanted backbone {', '.join(BACKBONES)}, got {kind}")
+
+
 def run(args: argparse.Namespace) -> None:
     """Train, measure and write."""
     torch = import_torch()
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
-    digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_bytes(args.model)).hexdigest()
     loaded = load_parameters(args.model)
     source = FloatCodec(loaded, read_metadata(args.model))
+    check(args, source)
     latents = find_latents(source, args.pictures, args.latents, digest)
     architecture = wanted_architecture(args.kind, source.architecture, args.channels)
     model = start(torch, architecture, load_parameters(args.start) if args.start else {}, rng)

@@ -20,7 +20,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _encode(args: argparse.Namespace) -> int:
-    from refcodec.codecs.latent_file import SUFFIX, read_latent
+    from refcodec.models.latent_file import SUFFIX, read_latent
     from refcodec.codecs.picture import read_picture
     from refcodec.files import write_bytes
     from refcodec.models.encoder import analysis_of, encode_latents, encode_picture
@@ -39,7 +39,7 @@ def _encode(args: argparse.Namespace) -> int:
 
 def _decode(args: argparse.Namespace) -> int:
     from refcodec.codecs.family import codec_of
-    from refcodec.codecs.latent_file import write_latent
+    from refcodec.models.latent_file import write_latent
     from refcodec.codecs.picture import write_picture
     from refcodec.models.architecture import ENTROPY_PARAMETERS
 

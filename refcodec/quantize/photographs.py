@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from refcodec.codecs import latent_file
+from refcodec.models import latent_file
 from refcodec.codecs.picture import read_picture
 from refcodec.errors import FileError
 from refcodec.models.encoder import float_planes, padded_latent

@@ -19,7 +19,7 @@ from refcodec.errors import StreamError
 from refcodec.layers.latent_mean import latent_format
 from refcodec.metrics.ms_ssim import ms_ssim, ms_ssim_possible
 from refcodec.metrics.psnr import psnr, psnr_channels
-from refcodec.models.architecture import AUTOREGRESSIVE, CHECKERBOARD, FACTORISED, Architecture
+from refcodec.models.architecture import CHECKERBOARD, FACTORISED, Architecture
 from refcodec.models.encoder import fixed_latents, float_planes
 from refcodec.models.float_codec import Coded, FloatCodec, anchors
 from refcodec.models.trained import Trained
@@ -183,21 +183,19 @@ def stream_size(content: bytes) -> Size:
 
 
 def float_size(trained: Trained, coded: Coded) -> Size:
-    """What the entropy coder makes of a float codec's symbols and indexes, in the order of the family's streams.
+    """What the entropy coder makes of a float codec's symbols and indexes, in as many payloads as streams have.
 
-    Raises StreamError RC-STREAM-RANS where it does not give them back.
+    Their order within a payload, which differs between families, is not kept: it moves rounding, not size.
+    Raises StreamError RC-STREAM-RANS where the coder does not give them back.
     """
-    family, y = trained.twin.architecture.family, coded.y
+    y = coded.y
     if coded.z is None or coded.indexes is None or trained.z_tables is None:
         return Size(0, _coded(y, channel_rows(len(y), y.shape[1:]), trained.y_tables))
     z = _coded(coded.z, channel_rows(len(coded.z), coded.z.shape[1:]), trained.z_tables)
-    symbols, indexes = y, coded.indexes
-    if family == AUTOREGRESSIVE:
-        symbols, indexes = symbols.transpose(1, 2, 0), indexes.transpose(1, 2, 0)
-    if family != CHECKERBOARD:
-        return Size(z, _coded(symbols, indexes, trained.y_tables))
+    if trained.twin.architecture.family != CHECKERBOARD:
+        return Size(z, _coded(y, coded.indexes, trained.y_tables))
     first = anchors(y.shape[1], y.shape[2], parity=0)
-    return Size(z, sum(_coded(symbols[:, mask], indexes[:, mask], trained.y_tables) for mask in (first, ~first)))
+    return Size(z, sum(_coded(y[:, mask], coded.indexes[:, mask], trained.y_tables) for mask in (first, ~first)))
 
 
 def _coded(symbols: np.ndarray, indexes: np.ndarray, tables: FrequencyTables) -> int:
