@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
@@ -92,10 +91,10 @@ def test_choose_gives_what_normalisations_read_a_step_for_each_channel_whatever_
     assert {name for name, row in recipe.activation_steps.items() if len(row) > 1} == {"g_s.1.x", "g_s.3.x", "g_s.5.x"}
 
 
-def test_choose_gives_the_same_recipe_for_the_same_observations() -> None:
-    for observer, grain in product(("mse", "minmax", "sigma"), ("tensor", "channel", "equalised")):
-        texts = {recipe_text(chosen(CHENG, observer=observer, activations=grain)[1]) for _ in range(3)}
-        assert len(texts) == 1
+@pytest.mark.parametrize(("observer", "grain"), [("mse", "channel"), ("minmax", "tensor"), ("sigma", "equalised")])
+def test_choose_gives_the_same_recipe_for_the_same_observations(observer: str, grain: str) -> None:
+    texts = {recipe_text(chosen(CHECKERBOARD, observer=observer, activations=grain)[1]) for _ in range(2)}
+    assert len(texts) == 1
 
 
 # --- the steps

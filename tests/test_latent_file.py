@@ -63,3 +63,9 @@ def test_write_latent_refuses_another_suffix(tmp_path: Path) -> None:
         write_latent(tmp_path / "y.png", np.zeros((1, 1, 1), np.int32))
     assert caught.value.code == "RC-USAGE"
     assert not (tmp_path / "y.png").exists()
+
+
+def test_read_latent_refuses_numbers_beyond_single_precision(tmp_path: Path) -> None:
+    np.save(tmp_path / "wide.npy", np.full((2, 1, 1), 1e300))
+    with pytest.raises(RangeError, match="RC-RANGE: .*wide.npy: holds what is no finite number"):
+        read_latent(tmp_path / "wide.npy", 2)

@@ -14,7 +14,7 @@ from refcodec.entropy.tables import TOTAL, FrequencyTables
 from refcodec.errors import RangeError
 from refcodec.models.architecture import Architecture
 from refcodec.models.float_codec import FloatCodec
-from refcodec.models.latent_tables import ESCAPED, SEEN, carried, counted_tables
+from refcodec.models.latent_tables import carried, counted_tables
 
 PICTURES = [formula_picture(64, 96), formula_picture(128, 32)[::-1].copy()]
 
@@ -40,7 +40,7 @@ def test_counted_tables_give_symbols_their_frequency(codec: FloatCodec) -> None:
         row = cdf[channel, : lengths[channel]]
         assert len(row) == last - first + 3
         assert (row[0], row[-1]) == (0, TOTAL)
-        weights = np.array([counts[value] * SEEN + 1 for value in range(first, last + 1)] + [ESCAPED], float)
+        weights = np.array([counts[value] * 32 + 1 for value in range(first, last + 1)] + [32], float)
         wanted = TOTAL * weights / weights.sum()
         assert np.diff(row).min() >= 1
         assert np.abs(np.diff(row) - wanted).max() <= 2 + len(weights)

@@ -20,10 +20,10 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _encode(args: argparse.Namespace) -> int:
-    from refcodec.models.latent_file import SUFFIX, read_latent
     from refcodec.codecs.picture import read_picture
     from refcodec.files import write_bytes
     from refcodec.models.encoder import analysis_of, encode_latents, encode_picture
+    from refcodec.models.latent_file import SUFFIX, read_latent
 
     model = load(args.model)
     if args.picture.endswith(SUFFIX):
@@ -39,9 +39,9 @@ def _encode(args: argparse.Namespace) -> int:
 
 def _decode(args: argparse.Namespace) -> int:
     from refcodec.codecs.family import codec_of
-    from refcodec.models.latent_file import write_latent
     from refcodec.codecs.picture import write_picture
     from refcodec.models.architecture import ENTROPY_PARAMETERS
+    from refcodec.models.latent_file import write_latent
 
     model = load(args.model)
     codec, content = codec_of(model), read_bytes(args.stream)
@@ -104,9 +104,7 @@ def add_commands(group: Any) -> None:
     decode.add_argument("stream", help="stream (.rcb)")
     add_model(decode)
     decode.add_argument("--taps", metavar="DIR", help="also write every tensor on the way")
-    decode.add_argument(
-        "-o", "--output", required=True, help="lossless picture, such as .png; or .npy for latents"
-    )
+    decode.add_argument("-o", "--output", required=True, help="lossless picture, such as .png; or .npy for latents")
 
     info = command(group, "info", _info, "describe a model or a stream", "refcodec info photo.rcb --json")
     info.add_argument("file", nargs="?", default=DEFAULT_MODEL, help="model file, stream, or shipped name")

@@ -13,6 +13,7 @@ from refcodec.quantize.options import PICTURES
 PARTS = "hyper,synthesis,both"
 PRECISIONS = "W4A4,W8A8,W12A12,W16A16"
 STEPS = "1,1.5,2.25,3.375"
+FLATTERED = "The steps were chosen on the pictures themselves, which flatters the figures: --calibrate names others."
 
 
 def _precision(args: argparse.Namespace) -> int:
@@ -30,7 +31,8 @@ def _precision(args: argparse.Namespace) -> int:
         args.cluster,
     )
     study = study_precision(plan)
-    report(args, study.document, f"{study.text}\n\n{args.output}: results.csv, summary.json, table.md")
+    lines = [study.text, "" if args.calibrate else FLATTERED, f"{args.output}: results.csv, summary.json, table.md"]
+    report(args, study.document, "\n\n".join(filter(None, lines)))
     return DONE
 
 
@@ -105,7 +107,9 @@ def _add_precision(commands: Any) -> None:
         "--steps", type=_numbers, default=_numbers(STEPS), metavar="LIST",
         help=f"of the latent, a point of the curves each, 1 as trained (default: {STEPS})",
     )  # fmt: skip
-    precision.add_argument("--cluster", default="", metavar="ADDRESS", help="compute on the workers of a Dask scheduler")
+    precision.add_argument(
+        "--cluster", default="", metavar="ADDRESS", help="compute on the workers of a Dask scheduler"
+    )
     precision.add_argument("-o", "--output", type=Path, required=True, help="folder, new or of a study to go on with")
 
 

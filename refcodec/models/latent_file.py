@@ -26,9 +26,11 @@ def read_latent(path: str | Path, channels: int) -> np.ndarray:
         raise FileError("RC-FILE-READ", f"{path} is an archive, not an {SUFFIX} file")
     if y.ndim != 3 or y.shape[0] != channels or 0 in y.shape or y.dtype.kind not in "fiu":
         raise ShapeError(f"{path}: wanted numbers ({channels}, H, W), got {y.dtype} {y.shape}")
-    if not np.isfinite(y).all():
+    with np.errstate(over="ignore"):
+        single = y.astype(np.float32)
+    if not np.isfinite(single).all():
         raise RangeError(f"{path}: holds what is no finite number")
-    return y.astype(np.float32)
+    return single
 
 
 def write_latent(path: str | Path, y: np.ndarray) -> None:

@@ -100,7 +100,7 @@ def deviations_of(provenance: Mapping[str, str]) -> float:
     text = provenance.get("trained_lambda", provenance.get("trained_lambda_", ""))
     try:
         return draq_deviations(float(text))
-    except ValueError:
+    except (ValueError, RangeError):
         return DEVIATIONS
 
 
@@ -134,7 +134,7 @@ def _mean_fraction(codec: FloatCodec, seen: Observations) -> int:
     if not has_means(codec.architecture):
         return MEAN_FRACTION
     largest = MEAN_MARGIN * float(np.abs(seen.samples["means"]).max())
-    return min(MEAN_FRACTION, MEAN_BITS - max(int(np.ceil(np.log2(max(largest, 1.0)))), 0))
+    return max(0, min(MEAN_FRACTION, MEAN_BITS - max(int(np.ceil(np.log2(max(largest, 1.0)))), 0)))
 
 
 def _activation_steps(

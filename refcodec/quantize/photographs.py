@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from refcodec.models import latent_file
 from refcodec.codecs.picture import read_picture
 from refcodec.errors import FileError
+from refcodec.models import latent_file
 from refcodec.models.encoder import float_planes, padded_latent
 from refcodec.models.float_codec import FloatCodec
 
