@@ -55,6 +55,9 @@ class RefcodecError(Exception):
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
 
+    def __reduce__(self) -> tuple[type[RefcodecError], tuple[str, str]]:
+        return RefcodecError, (self.code, self.message)  # so that a worker process can hand it on
+
 
 class ShapeError(RefcodecError):
     """The caller passed an array of the wrong shape."""

@@ -67,5 +67,5 @@ def test_write_latent_refuses_another_suffix(tmp_path: Path) -> None:
 
 def test_read_latent_refuses_numbers_beyond_single_precision(tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.full((2, 1, 1), 1e300))
-    with pytest.raises(RangeError, match="RC-RANGE: .*wide.npy: holds what is no finite number"):
+    with pytest.raises(RangeError, match=r"RC-RANGE: .*wide\.npy: holds what is no finite number"):
         read_latent(tmp_path / "wide.npy", 2)

@@ -28,8 +28,8 @@ from refcodec.models.shipped import (
 from refcodec.program.model_file import Model, load_model
 from refcodec.quantize.recipe import load_recipe
 
-IDENTITY = "4b9ea3b5fb791ead6f7d9294b36485d7ef05c1a98fab81c3f3d31cce9af854c9"
-PICTURE = "e3baa43835a330d31578e62cb9ff833fb64010a256d72251cf895d972c110e04"
+IDENTITY = "10d2667964be3cef2a1f35b84571da79d903db330368ddb70ca6aa50b82ff0c4"
+PICTURE = "cb2999371609a9f90e744f795fa91ad8584600a7f0f0edccd0eefacc18e213a3"
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def _add_precision(commands: Any) -> None:
     precision.add_argument(
         "--cluster", default="", metavar="ADDRESS", help="compute on the workers of a Dask scheduler"
     )
-    precision.add_argument("-o", "--output", type=Path, required=True, help="folder, new or of a study to go on with")
+    precision.add_argument("-o", "--output", type=Path, required=True, help="folder, new or of an unfinished study")
 
 
 def _add_calibration(commands: Any) -> None:
