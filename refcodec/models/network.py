@@ -21,8 +21,30 @@ Arrays = Mapping[str, np.ndarray]
 Observe = Callable[[str, np.ndarray], None]
 
 
+class _Single:
+    """A node that reads one tensor, called `source`."""
+
+    __slots__ = ()
+    source: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors it reads."""
+        return (self.source,)
+
+
+class _Bare:
+    """A node without parameters."""
+
+    __slots__ = ()
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """It has no parameters."""
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
-class Convolution:
+class Convolution(_Single):
     """A convolution of padding kernel // 2 (transposed: output padding stride - 1) with `{prefix}.weight` and `.bias`.
 
     name, source  tensors that it defines and reads;  inputs, outputs  their channels
@@ -44,11 +66,6 @@ class Convolution:
     mask: str = ""
     valid: bool = False
     biased: bool = True
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the tensors it reads."""
-        return (self.source,)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of its parameters as PyTorch has them: a transposed weight has its inputs first."""
@@ -106,21 +123,12 @@ FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(_Single, _Bare):
     """What follows a convolution before anything else may read it; form is one of FORMS."""
 
     name: str
     source: str
     form: str
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the tensors it reads."""
-        return (self.source,)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """It has no parameters."""
-        return {}
 
     def run(self, arrays: Arrays, parameters: Parameters) -> np.ndarray:
         """Float32 of the same shape."""
@@ -129,7 +137,7 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True)
-class Normalisation:
+class Normalisation(_Single):
     """GDN or its inverse with `{prefix}.beta` and `{prefix}.gamma`; exponent 1: magnitudes, 2: squares and a root."""
 
     name: str
@@ -138,11 +146,6 @@ class Normalisation:
     inverse: bool
     exponent: int
     prefix: str
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the tensors it reads."""
-        return (self.source,)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of its parameters."""
@@ -156,21 +159,12 @@ class Normalisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Shuffle:
+class Shuffle(_Single, _Bare):
     """Groups of factor**2 channels become blocks of samples (torch.nn.PixelShuffle)."""
 
     name: str
     source: str
     factor: int
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the tensors it reads."""
-        return (self.source,)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """It has no parameters."""
-        return {}
 
     def run(self, arrays: Arrays, parameters: Parameters) -> np.ndarray:
         """(C / factor**2, H * factor, W * factor) float32."""
@@ -182,15 +176,11 @@ class Shuffle:
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(_Bare):
     """The sum of two tensors."""
 
     name: str
     reads: tuple[str, ...]
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """It has no parameters."""
-        return {}
 
     def run(self, arrays: Arrays, parameters: Parameters) -> np.ndarray:
         """Float32 of the same shape."""
@@ -200,15 +190,11 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Join(_Bare):
     """The channels of several tensors, one after another."""
 
     name: str
     reads: tuple[str, ...]
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """It has no parameters."""
-        return {}
 
     def run(self, arrays: Arrays, parameters: Parameters) -> np.ndarray:
         """Float32, channels added up."""
