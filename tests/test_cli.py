@@ -183,7 +183,7 @@ def test_import_stores_a_checkpoint_as_safetensors(work: Path, run: Run) -> None
     assert run("import", work / "m.safetensors", "-o", work / "n.safetensors").status == 0
     assert (work / "n.safetensors").read_bytes() == first
     named = run("import", CHECKPOINT, "--backbone", "GDN1", "-o", work / "g.safetensors")
-    assert ", gdn1 backbone," in named.out
+    assert ", gdn1 backbone of 2 channels," in named.out
     assert ", gdn1 backbone," in run("import", work / "g.safetensors", "-o", work / "h.safetensors").out
 
 
