@@ -40,13 +40,16 @@ def cosimulate(precision, layer, tile, language, simulator, folder):
     assert result.cycles == manifest["cycles"]["run"]
 
 
+HEADROOM = {"w12a12": 1.25, "w16a16": 1.5}  # recipes of wide formats leave room for pictures not calibrated on
+
+
 @pytest.mark.parametrize("precision", RECIPES)
 def test_photograph_reaches_the_lower_end_and_most_of_the_range(precision):
     codec, taps = decoder(precision)
     target = codec.h_s.tensor("h_s.1").format
     values = np.unique(taps["h_s.1"])
     assert values[0] == target.lo
-    assert values[-1] > 0.9 * target.hi
+    assert values[-1] > 0.9 * target.hi / HEADROOM.get(precision, 1.0)
     assert values.size >= 16
     assert taps["h_s.0"].min() < 0 < taps["h_s.0"].max()
 
