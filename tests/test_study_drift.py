@@ -33,6 +33,7 @@ from refcodec.models.trained import Trained, load_trained
 from refcodec.quantize.calibrate import observe
 from refcodec.quantize.choices import Choices, choose
 from refcodec.quantize.integerise import integerise
+from refcodec.quantize.photographs import find_pictures
 from refcodec.study.drift import study as drift_study
 from refcodec.study.drift.evaluations import (
     REFERENCE,
@@ -602,10 +603,10 @@ def test_study_tells_when_integers_differ(shipped):
 
 def test_pictures_of_a_folder_are_found_or_refused(tmp_path):
     with pytest.raises(FileError, match="holds no picture"):
-        drift_study.find_pictures(tmp_path)
+        find_pictures(tmp_path)
     for name in ("b.png", "a.JPG", "c.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in drift_study.find_pictures(tmp_path)] == ["a.JPG", "b.png"]
+    assert [path.name for path in find_pictures(tmp_path)] == ["a.JPG", "b.png"]
 
 
 def test_seed_below_zero_is_refused(shipped):

@@ -49,7 +49,8 @@ def _calibration(args: argparse.Namespace) -> int:
 
 
 def _drift(args: argparse.Namespace) -> int:
-    from refcodec.study.drift.study import find_pictures, run_study
+    from refcodec.quantize.photographs import find_pictures
+    from refcodec.study.drift.study import run_study
 
     paths = [Path(args.image)] if args.image else find_pictures(args.images)
     document, text = run_study(resolve(args.checkpoint, ".safetensors"), paths, args.seed, args.output)

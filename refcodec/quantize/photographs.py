@@ -18,6 +18,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 LARGEST = 1024  # a longer side is cropped to its middle, to bound time and memory
 
 
+def find_pictures(folder: str | Path) -> list[Path]:
+    """All pictures of a folder in the order of their names.  Raises FileError RC-FILE-READ if there is none."""
+    found = _all_files(folder, SUFFIXES)
+    if not found:
+        raise FileError("RC-FILE-READ", f"{folder} holds no picture: no {', '.join(SUFFIXES)}")
+    return found
+
+
+def _all_files(folder: str | Path, suffixes: Sequence[str]) -> list[Path]:
+    return sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in suffixes)
+
+
 def find_photographs(folder: str | Path, count: int) -> list[Path]:
     """At most `count` pictures of a folder, evenly spaced in the order of their names.
 
@@ -31,7 +43,7 @@ def find_files(folder: str | Path, count: int, suffixes: Sequence[str]) -> list[
 
     Raises FileError RC-FILE-READ if there is none.
     """
-    found = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in suffixes)
+    found = _all_files(folder, suffixes)
     if not found or count < 1:
         raise FileError("RC-FILE-READ", f"{folder} holds nothing to calibrate on: no {', '.join(suffixes)}")
     chosen = min(count, len(found))

@@ -19,11 +19,9 @@ from refcodec.models.trained import Trained
 from refcodec.quantize.calibrate import Observations, observe
 from refcodec.quantize.choices import Choices, choose, deviations_of
 from refcodec.quantize.integerise import integerise
-from refcodec.quantize.photographs import find_photographs, load_latents
+from refcodec.quantize.photographs import find_pictures, load_latents
 from refcodec.quantize.recipe import Recipe
 from refcodec.study.precision.measure import float_picture, float_size, stream_size
-
-ALL_PICTURES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def study_calibration(
     """
     if "g_a" not in trained.twin.networks:
         raise RangeError("a codec without transforms gives no pictures to compare")
-    known = [_known(trained, read_picture(path)) for path in find_photographs(images, ALL_PICTURES)]
+    known = [_known(trained, read_picture(path)) for path in find_pictures(images)]
     seen = observe(trained.twin, load_latents(trained.twin, photographs, count))
     deviations = deviations_of(trained.provenance)
     tasks = [

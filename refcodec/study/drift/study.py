@@ -15,14 +15,13 @@ from tqdm import tqdm
 from refcodec import __version__
 from refcodec.codecs.family import codec_of
 from refcodec.codecs.picture import read_picture, write_picture
-from refcodec.errors import FileError, RangeError, RefcodecError
+from refcodec.errors import RangeError, RefcodecError
 from refcodec.files import fill_folder, new_folder
 from refcodec.models.encoder import float_planes
 from refcodec.models.trained import Trained, load_trained
 from refcodec.quantize.calibrate import observe
 from refcodec.quantize.choices import Choices, choose
 from refcodec.quantize.integerise import integerise
-from refcodec.quantize.photographs import SUFFIXES
 from refcodec.study.drift.figure import curve_png, side_by_side
 from refcodec.study.drift.hyper_decoders import HyperDecoder, float_decoders, integer_decoders
 from refcodec.study.drift.measure import (
@@ -69,14 +68,6 @@ class Study:
         """How many readings by integer decoders differ in anything, and how many there are."""
         integers = [found for found in self.outcomes if found.arithmetic == INTEGER]
         return sum(found.differing > 0 for found in integers), len(integers)
-
-
-def find_pictures(folder: str | Path) -> list[Path]:
-    """All pictures of a folder in the order of their names.  Raises FileError RC-FILE-READ if there is none."""
-    found = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise FileError("RC-FILE-READ", f"{folder} holds no picture: no {', '.join(SUFFIXES)}")
-    return found
 
 
 def study_drift(trained: Trained, paths: Sequence[Path], seed: int) -> Study:

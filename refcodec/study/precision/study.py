@@ -13,13 +13,13 @@ from typing import Any
 from tqdm import tqdm
 
 from refcodec import __version__
-from refcodec.errors import FileError, RangeError, RefcodecError
+from refcodec.errors import RangeError, RefcodecError
 from refcodec.files import read_bytes
 from refcodec.models.architecture import Architecture
 from refcodec.models.latent_step import check_step
 from refcodec.models.trained import Trained, load_trained
 from refcodec.quantize.options import PICTURES
-from refcodec.quantize.photographs import SUFFIXES
+from refcodec.quantize.photographs import find_pictures
 from refcodec.study.precision.figure import figure_files
 from refcodec.study.precision.folder import SCHEMA, StudyFolder, digest, open_study
 from refcodec.study.precision.measure import PARTS, Row, parts_of
@@ -94,7 +94,7 @@ def study_precision(plan: Plan) -> Study:
     """
     if plan.cluster:
         import_distributed()
-    pictures = _pictures(plan.images)
+    pictures = find_pictures(plan.images)
     calibration = Calibration(plan.calibrate, plan.photographs)
     calibration.pictures()
     parts, remarks = _parts(load_trained(plan.checkpoint).twin.architecture, plan.parts)
@@ -105,13 +105,6 @@ def study_precision(plan: Plan) -> Study:
     method = points[0].recipes[precisions[0]].method
     rows = _rows(_tasks(points, pictures, parts), folder, plan.cluster)
     return _report(plan, _Found(trained, method, rows, remarks), folder)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise FileError("RC-FILE-READ", f"{folder} holds no picture: no {', '.join(SUFFIXES)}")
-    return found
 
 
 def _parts(architecture: Architecture, wanted: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
