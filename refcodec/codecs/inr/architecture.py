@@ -9,7 +9,6 @@ from typing import NamedTuple
 from refcodec.codecs.inr.nodes import (
     GELU,
     SIGMOID,
-    TANH,
     Activation,
     Convolution,
     Depthwise,
@@ -173,9 +172,7 @@ class Hierarchical:
         found.append(Head("picture", "head", self.head))
         return tuple(found)
 
-    def _local(
-        self, found: list[Node], name: str, stage: Stage, channels: int, size: tuple[int, int]
-    ) -> str:
+    def _local(self, found: list[Node], name: str, stage: Stage, channels: int, size: tuple[int, int]) -> str:
         """A grid of factor x factor samples, brought to the stage's channels and repeated over the plane."""
         window = (stage.factor, stage.factor)
         source, inputs = _grids(found, f"{name}.grids", stage.grid, window, True)

@@ -1,4 +1,4 @@
-"""Networks of implicit video codecs as lists of nodes, which float twins and integer decoders both read (SPEC INR-2)."""
+"""Networks of implicit video codecs as nodes, which float twins and integer decoders both read (SPEC INR-2)."""
 
 from __future__ import annotations
 
@@ -199,17 +199,4 @@ class Head(_Single, _Bare):
     form: str
 
 
-Node = (
-    Grid
-    | Encoding
-    | Convolution
-    | Depthwise
-    | Activation
-    | Norm
-    | Shuffle
-    | Resize
-    | Tile
-    | Sum
-    | Join
-    | Head
-)
+Node = Grid | Encoding | Convolution | Depthwise | Activation | Norm | Shuffle | Resize | Tile | Sum | Join | Head
