@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
-import json
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
@@ -13,31 +11,34 @@ from math import floor
 import mpmath
 import numpy as np
 import pytest
+from test_standard_tables import manifest
 
-from refcodec.errors import ModelError, RangeError
+from refcodec.errors import RangeError
 from refcodec.formats import IntFormat
 from refcodec.layers.positional_encoding import positional_encoding
 from refcodec.layers.table import interpolated_lookup, table_lookup
 from refcodec.layers.threshold_head import threshold_head
-from refcodec.quantize import activations
+from refcodec.program.standard_tables import (
+    SINE,
+    StandardTable,
+    head_places,
+    load_activation_table,
+    standard_tables,
+)
 from refcodec.quantize.activations import (
     FUNCTIONS,
-    MANIFEST_FILE,
-    SINE,
-    TABLE_FILE,
-    StandardTable,
     activation_nodes,
     activation_table,
+    build_places,
+    build_table,
     gelu,
     head_thresholds,
-    load_activation_table,
     nearest,
     phase_increments,
     pi,
     sigmoid,
     silu,
     sine_nodes,
-    standard_tables,
     tanh,
 )
 
@@ -368,10 +369,6 @@ def test_encoding_of_nerv_is_right_for_the_float32_bases_of_a_trained_model() ->
 # --- shipped tables
 
 
-def manifest() -> dict:
-    return json.loads((importlib.resources.files("refcodec.quantize") / MANIFEST_FILE).read_bytes())["tables"]
-
-
 @lru_cache
 def real_values(function: str, source: IntFormat, places: int) -> list[mpmath.mpf]:
     """The oracle's function at every value of a signed format, computed where it is positive and mirrored."""
@@ -396,23 +393,11 @@ def error(table: StandardTable) -> mpmath.mpf:
         return max(abs(y - unit * v) for y, v in zip(found.ravel().tolist(), real, strict=True))
 
 
-def test_the_manifest_is_the_pinned_one_and_lists_all_that_is_shipped() -> None:
-    content = (importlib.resources.files("refcodec.quantize") / MANIFEST_FILE).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == activations.MANIFEST_SHA256
-    names = [table.name for table in standard_tables()]
-    assert sorted(manifest()) == sorted([*names, SINE])
-    assert len(set(names)) == len(names) == 16
-    stored = activations.load((importlib.resources.files("refcodec.quantize") / TABLE_FILE).read_bytes())
-    assert set(stored) == set(manifest())
-    for name, array in stored.items():
-        assert (array.dtype.name, len(array)) == (manifest()[name]["dtype"], manifest()[name]["entries"])
-
-
 @pytest.mark.parametrize("table", standard_tables(), ids=lambda table: table.name)
 def test_a_shipped_table_is_rebuilt_to_the_bit_and_its_error_is_as_stated(table: StandardTable) -> None:
     found, described = load_activation_table(table.name), manifest()[table.name]
     assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, table.build())
+    np.testing.assert_array_equal(found, build_table(table))
     stored = found.astype({"int8": "<i1", "int16": "<i2"}[described["dtype"]])
     np.testing.assert_array_equal(stored, found)
     assert hashlib.sha256(stored.tobytes()).hexdigest() == described["sha256"]
@@ -446,16 +431,19 @@ def test_shipped_sine_nodes_are_those_built_and_their_error_is_as_stated() -> No
         assert Fraction(manifest()[SINE]["max_error"]) * 10**9 == rounded(worst * 10**9)
 
 
-def test_load_activation_table_refuses_other_names_and_altered_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ModelError, match=r"^RC-MODEL-TENSOR: no shipped table 'relu'; there are: gelu-s10f6-s10f6, "):
-        load_activation_table("relu")
-    stored = activations.load((importlib.resources.files("refcodec.quantize") / TABLE_FILE).read_bytes())
-    stored[SINE][7] += 1
-    with monkeypatch.context() as patch:
-        patch.setattr(activations, "load", lambda content: stored)
-        load_activation_table("gelu-s8f4-s8f4")
-        with pytest.raises(ModelError, match=r"^RC-MODEL-HASH: sine-1025: wanted SHA-256 440b"):
-            load_activation_table(SINE)
-    monkeypatch.setattr(activations, "MANIFEST_SHA256", "00" * 32)
-    with pytest.raises(ModelError, match=r"^RC-MODEL-HASH: activation_tables\.json: wanted SHA-256 0000"):
-        load_activation_table(SINE)
+@pytest.mark.parametrize(("form", "scale"), [("sigmoid", 1), ("tanh", 2)])
+def test_shipped_places_of_heads_are_those_built_and_their_error_is_as_stated(form: str, scale: int) -> None:
+    found, described = head_places(form), manifest()[f"{form}-head"]
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, build_places(FUNCTIONS[form]))
+    assert hashlib.sha256(found.astype("<i8").tobytes()).hexdigest() == described["sha256"]
+    with mpmath.workdps(40):
+        real = [mpmath.log(mpmath.mpf(2 * k - 1) / (511 - 2 * k)) / scale * 2**40 for k in range(1, 256)]
+        assert found.tolist() == [rounded(x) for x in real]
+        worst = max(abs(place - x) for place, x in zip(found.tolist(), real, strict=True))
+        assert Fraction(described["max_error"]) * 10**9 == rounded(worst * 10**9)
+
+
+def test_build_places_refuses_other_functions() -> None:
+    with pytest.raises(RangeError, match=r"^RC-RANGE: an exact head is a sigmoid or a tanh"):
+        build_places(gelu)

@@ -1,8 +1,8 @@
 """Write the tables that refcodec ships: `python tools/ship_tables.py`.
 
-Builds every standard table and the sine nodes, measures the largest error of each over all values of its source, and
-writes the integers and their manifest. The SHA-256 of the manifest, printed last, is pinned in
-`refcodec/quantize/activations.py`. The integers are the same on every machine.
+Builds every standard table, the sine nodes and the places of heads, measures the largest error of each over all values
+of its source, and writes the integers and their manifest. The SHA-256 of the manifest, printed last, is pinned in
+`refcodec/program/standard_tables.py`; those of the tables stand in SPEC.md. The integers are the same on every machine.
 """
 
 from __future__ import annotations
@@ -22,20 +22,27 @@ from refcodec.formats import IntFormat
 from refcodec.layers.positional_encoding import NODE_BITS, NODES
 from refcodec.layers.table import interpolated_lookup, table_lookup
 from refcodec.program.model_file import narrowest
-from refcodec.quantize.activations import (
-    FUNCTIONS,
+from refcodec.program.standard_tables import (
+    BOUNDED,
     MANIFEST_FILE,
+    PLACE_FRACTION,
     SINE,
     TABLE_FILE,
-    Enclosure,
     StandardTable,
-    sine_node,
-    sine_nodes,
     standard_tables,
     table_sha256,
 )
+from refcodec.quantize.activations import (
+    FUNCTIONS,
+    Enclosure,
+    build_places,
+    build_table,
+    place,
+    sine_node,
+    sine_nodes,
+)
 
-TARGET = Path(__file__).parents[1] / "refcodec" / "quantize"
+TARGET = Path(__file__).parents[1] / "refcodec" / "program"
 SCHEMA = "refcodec-tables/1"
 DIGITS = 20  # of the function, for an error that is stated with PLACES
 PLACES = 9
@@ -71,6 +78,12 @@ def sine_error(nodes: np.ndarray) -> Fraction:
     return max(abs(int(nodes[k]) - middle(sine_node(k, DIGITS))) for k in range(1, NODES - 1))
 
 
+def place_error(form: str, places: np.ndarray) -> Fraction:
+    """The largest error of a place of a head, in its units."""
+    unit = Fraction(1 if form == "sigmoid" else 2, 1 << PLACE_FRACTION)
+    return max(abs(found - middle(place(k, unit, DIGITS + 13))) for k, found in enumerate(places.tolist(), 1))
+
+
 def decimal_text(error: Fraction) -> str:
     """Rounded to PLACES decimal places."""
     text = f"{round(error * 10**PLACES):0{PLACES + 1}d}"
@@ -92,7 +105,7 @@ def main() -> None:
     """Build, measure, write and report everything."""
     tables, described = {}, {}
     for standard in standard_tables():
-        tables[standard.name] = table = narrowest(standard.build())
+        tables[standard.name] = table = narrowest(build_table(standard))
         described[standard.name] = entry(
             table,
             table_error(standard, table),
@@ -105,6 +118,10 @@ def main() -> None:
         )
     tables[SINE] = nodes = narrowest(sine_nodes())
     described[SINE] = entry(nodes, sine_error(nodes), function="sine", target_fraction=NODE_BITS)
+    for form in BOUNDED:
+        tables[f"{form}-head"] = places = narrowest(build_places(FUNCTIONS[form]))
+        error = place_error(form, places)
+        described[f"{form}-head"] = entry(places, error, function=form, target_fraction=PLACE_FRACTION)
     manifest = json.dumps({"schema": SCHEMA, "tables": described}, indent=1, sort_keys=True).encode() + b"\n"
     write_files({TARGET / TABLE_FILE: save(tables), TARGET / MANIFEST_FILE: manifest})
     for name, fields in described.items():

@@ -10,24 +10,20 @@ told from a tie is refused, never rounded by luck.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.resources
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from fractions import Fraction
 from functools import lru_cache, partial
 from math import ceil, floor
 
 import numpy as np
-from safetensors.numpy import load
 
-from refcodec.errors import ModelError, RangeError
+from refcodec.errors import RangeError
 from refcodec.formats import MAX_BITS, IntFormat
 from refcodec.layers.positional_encoding import INDEX_FORMAT, NODE_BITS, NODES, TURN_BITS
 from refcodec.layers.table import MAX_DIRECT_BITS, check_source, check_spacing
 from refcodec.layers.threshold_head import THRESHOLDS
+from refcodec.program.standard_tables import PLACE_FRACTION, StandardTable
 
 Step = float | Fraction
 Enclosure = tuple[Fraction, Fraction]  # a number lies strictly between the two, or equals both
@@ -39,9 +35,6 @@ LAST_DIGITS = 2560
 # Digits computed beyond those asked for. A result takes a few thousand operations on numbers below 10**4, each wrong by
 # half a unit of its last digit at most, and no difference of large numbers: less than half of these digits are lost.
 SPARE_DIGITS = 20
-TABLE_FILE, MANIFEST_FILE = "activation_tables.safetensors", "activation_tables.json"
-MANIFEST_SHA256 = "af1483ffda5c31c37152dd473e1adc0e5505683d9c6bae6e6d6d53ac28c29763"
-SINE = "sine-1025"
 
 
 # --- enclosures
@@ -232,27 +225,38 @@ def head_thresholds(function: Function, steps: Sequence[Step]) -> np.ndarray:
     Sample k begins where the head reaches (2k - 1) / 510, which is at x = ln((2k - 1) / (511 - 2k)) for the sigmoid and
     at half of that for the other. For k = 128 that is zero, which rounds up; all others are irrational.
     """
-    if function not in (tanh, sigmoid):
-        raise RangeError("an exact head is a sigmoid or a tanh")
-    scale = 1 if function is sigmoid else 2
+    scale = _head_scale(function)
     units = [scale * _positive(step, "step") for step in steps]
     lo, hi = -(1 << MAX_BITS - 1) - 1, (1 << MAX_BITS - 1) - 1
     rows = [[min(max(_threshold(k, unit), lo), hi) for k in range(1, THRESHOLDS + 1)] for unit in units]
     return np.array(rows, np.int64).reshape(-1, THRESHOLDS)
 
 
-def _threshold(k: int, unit: Fraction) -> int:
-    """The largest accumulator whose sample is below k."""
+def _head_scale(function: Function) -> int:
+    """What the argument of a sigmoid is, in those of the head: (tanh(x) + 1) / 2 is the sigmoid of 2x."""
+    if function not in (tanh, sigmoid):
+        raise RangeError("an exact head is a sigmoid or a tanh")
+    return 1 if function is sigmoid else 2
+
+
+def place(k: int, unit: Fraction, digits: int) -> Enclosure:
+    """Where sample k = 1 .. 255 of a sigmoid begins, x = ln((2k - 1) / (511 - 2k)), in units."""
     ratio = Fraction(2 * k - 1, 2 * (THRESHOLDS + 1) - 1 - 2 * k)
     if ratio == 1:
-        return -1
+        return Fraction(0), Fraction(0)
+    context = _context(digits)
+    lo, hi = _around(Fraction(context.ln(_decimal(ratio, context))), digits)
+    return lo / unit, hi / unit
+
+
+def _threshold(k: int, unit: Fraction) -> int:
+    """The largest accumulator whose sample is below k."""
 
     def enclose(digits: int) -> Enclosure:
-        context = _context(digits)
-        lo, hi = _around(Fraction(context.ln(_decimal(ratio, context))), digits)
-        return lo / unit - HALF, hi / unit - HALF
+        lo, hi = place(k, unit, digits)
+        return lo - HALF, hi - HALF
 
-    return nearest(enclose)
+    return nearest(enclose) if 2 * k != THRESHOLDS + 1 else -1
 
 
 # --- positional encodings
@@ -306,67 +310,17 @@ def _divided_by_pi(number: Fraction, digits: int) -> Enclosure:
 # --- shipped tables
 
 
-@dataclass(frozen=True, slots=True)
-class StandardTable:
-    """A table that comes with refcodec: a function between formats with steps of 2**-fraction (SPEC TAB-4).
+def build_table(standard: StandardTable) -> np.ndarray:
+    """Recompute the entries or nodes of a shipped table of a function, int32 (SPEC TAB-4)."""
+    steps = Fraction(1, 1 << standard.source_fraction), Fraction(1, 1 << standard.target_fraction)
+    common = FUNCTIONS[standard.function], standard.source, steps[0], standard.target, steps[1]
+    return activation_nodes(*common, standard.spacing) if standard.spacing else activation_table(*common)
 
-    function  a key of FUNCTIONS;  spacing  of the nodes of an interpolated table, 0 for a direct one.
+
+def build_places(function: Function) -> np.ndarray:
+    """Recompute where each sample of an exact head begins, in units of 2**-40 (SPEC TAB-4).
+
+    function  `sigmoid`, or `tanh` for (tanh(x) + 1) / 2.  Returns (255,) int64, nearest.  Raises RangeError.
     """
-
-    function: str
-    source: IntFormat
-    source_fraction: int
-    target: IntFormat
-    target_fraction: int
-    spacing: int
-
-    @property
-    def name(self) -> str:
-        """Such as `gelu-s16f10-s16f10-spacing7`, or `tanh-s8f4-s8f6` for a direct one."""
-        formats = f"{self.source}f{self.source_fraction}-{self.target}f{self.target_fraction}"
-        return f"{self.function}-{formats}" + (f"-spacing{self.spacing}" if self.spacing else "")
-
-    def build(self) -> np.ndarray:
-        """Recompute the entries or nodes, int32."""
-        steps = Fraction(1, 1 << self.source_fraction), Fraction(1, 1 << self.target_fraction)
-        common = FUNCTIONS[self.function], self.source, steps[0], self.target, steps[1]
-        return activation_nodes(*common, self.spacing) if self.spacing else activation_table(*common)
-
-
-def standard_tables() -> tuple[StandardTable, ...]:
-    """The shipped tables: interpolated ones of 513 and 4097 nodes, direct ones of 8 and 10 bits (SPEC TAB-4).
-
-    Values have 5, 3 and 3 integer bits beside the sign; results of tanh and sigmoid have one, which holds 1.
-    """
-    found = []
-    for bits, fraction, spacing in ((16, 10, 7), (16, 10, 4), (8, 4, 0), (10, 6, 0)):
-        fmt = IntFormat(bits, True)
-        for function in FUNCTIONS:
-            target_fraction = fraction if function in {"gelu", "silu"} else bits - 2
-            found.append(StandardTable(function, fmt, fraction, fmt, target_fraction, spacing))
-    return tuple(found)
-
-
-def load_activation_table(name: str) -> np.ndarray:
-    """The entries or nodes of a shipped table, int32 (SPEC TAB-4).
-
-    name  of a StandardTable, or `sine-1025`.  Raises ModelError RC-MODEL-TENSOR naming those shipped, RC-MODEL-HASH.
-    """
-    folder = importlib.resources.files("refcodec.quantize")
-    manifest = (folder / MANIFEST_FILE).read_bytes()
-    found = hashlib.sha256(manifest).hexdigest()
-    if found != MANIFEST_SHA256:
-        raise ModelError("RC-MODEL-HASH", f"{MANIFEST_FILE}: wanted SHA-256 {MANIFEST_SHA256}, got {found}")
-    described = json.loads(manifest)["tables"]
-    if name not in described:
-        raise ModelError("RC-MODEL-TENSOR", f"no shipped table {name!r}; there are: {', '.join(described)}")
-    table = load((folder / TABLE_FILE).read_bytes())[name]
-    found = table_sha256(table)
-    if found != described[name]["sha256"]:
-        raise ModelError("RC-MODEL-HASH", f"{name}: wanted SHA-256 {described[name]['sha256']}, got {found}")
-    return table.astype(np.int32)
-
-
-def table_sha256(table: np.ndarray) -> str:
-    """SHA-256 of the little-endian bytes of a table, as the manifest states it."""
-    return hashlib.sha256(table.astype(table.dtype.newbyteorder("<")).tobytes()).hexdigest()
+    unit = _head_scale(function) * Fraction(1, 1 << PLACE_FRACTION)
+    return np.array([nearest(partial(place, k, unit)) for k in range(1, THRESHOLDS + 1)], np.int64)

@@ -11,7 +11,7 @@ from refcodec.program.operations.embedding import Embedding
 from refcodec.program.operations.positional_encoding import PositionalEncoding
 from refcodec.program.operations.table import InterpolatedTable, Table
 from refcodec.program.operations.threshold_head import ThresholdHead
-from refcodec.quantize.activations import SINE, load_activation_table
+from refcodec.program.standard_tables import SINE, load_activation_table
 from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.draw import draw_with_ends
 from refcodec.vectorgen.operation_case import operation_case
