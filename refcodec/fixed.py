@@ -493,12 +493,15 @@ def positional_encoding(
     return [sines[k // 2] if k % 2 == 0 else cosines[k // 2] for k in range(2 * len(increments))]
 
 
-def embedding(tables: Sequence[Volume], index: int, frames: int) -> Volume:
+def embedding(tables: Sequence[Volume], index: int, frames: int, centred: bool) -> Volume:
     """The table of a frame, interpolated between neighbours where there are fewer tables than frames (SPEC EMB-1).
 
-    tables  [T][C][H][W];  index  0 .. frames - 1.
+    tables  [T][C][H][W];  index  0 .. frames - 1;  centred  whether frames and tables are centres of equal parts.
     """
-    first, second, part = line_taps((2 * index + 1) * len(tables) - frames, 2 * frames, len(tables))
+    offset = 2 * index * len(tables)
+    if centred:
+        offset = offset + len(tables) - frames
+    first, second, part = line_taps(offset, 2 * frames, len(tables))
     early, late, unit = tables[first], tables[second], 2 * frames
     out = []
     for c in range(len(early)):

@@ -61,9 +61,13 @@ def positional_encoding(
     return [v for pair in pairs for v in pair] if interleaved else [pair[k] for k in (0, 1) for pair in pairs]
 
 
-def embedding(tables: list[Volume], index: int, frames: int) -> Volume:
-    """Linear interpolation at the source position of PyTorch's `interpolate`, half-pixel centres, ends repeated."""
-    position = max(Fraction(len(tables), frames) * (index + Fraction(1, 2)) - Fraction(1, 2), Fraction(0))
+def embedding(tables: list[Volume], index: int, frames: int, centred: bool) -> Volume:
+    """Linear interpolation at the source position of PyTorch's `interpolate`, half-pixel centres, ends repeated; or at
+    that of FFNeRV, which multiplies the normalised time by the number of tensors."""
+    if centred:
+        position = max(Fraction(len(tables), frames) * (index + Fraction(1, 2)) - Fraction(1, 2), Fraction(0))
+    else:
+        position = min(Fraction(index, frames) * len(tables), Fraction(len(tables) - 1))
     left = math.floor(position)
     right = left + (left < len(tables) - 1)
     weight = position - left

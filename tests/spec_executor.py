@@ -186,7 +186,7 @@ EXECUTORS: dict[str, Callable[[Any, Sequence[Volume], Any, Any], Volume]] = {
     "scale_space": _scale_space,
     "warp": _warp,
     "positional_encoding": _positional_encoding,
-    "embedding": lambda op, x, s, t: spec.embedding(op.table.tolist(), x[0][0][0][0], op.frames),
+    "embedding": lambda op, x, s, t: spec.embedding(op.table.tolist(), x[0][0][0][0], op.frames, op.centred),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import naive_tables
@@ -11,7 +12,7 @@ import pytest
 from refcodec import fixed
 from refcodec.errors import ModelError, RangeError, ShapeError
 from refcodec.formats import IntFormat
-from refcodec.layers.embedding import MAX_FRAMES, embedding, embedding_plain
+from refcodec.layers.embedding import MAX_FRAMES, embedding, embedding_plain, place
 from refcodec.program.model_file import Model, model_from_bytes, model_to_bytes
 from refcodec.program.operations.embedding import Embedding
 from refcodec.program.operations.operation import Tensor, check_operation
@@ -25,21 +26,21 @@ def frame(index: int) -> np.ndarray:
     return np.full((1, 1, 1), index, np.int32)
 
 
-def agree(table: np.ndarray, index: int, frames: int, target: IntFormat) -> np.ndarray:
+def agree(table: np.ndarray, index: int, frames: int, target: IntFormat, centred: bool = True) -> np.ndarray:
     """The common result of kernel, definition, specification and fractions."""
-    found = embedding(frame(index), table, frames, target)
+    found = embedding(frame(index), table, frames, centred, target)
     assert found.dtype == target.dtype
-    np.testing.assert_array_equal(found, embedding_plain(frame(index), table, frames, target))
-    wanted = naive_tables.embedding(table.tolist(), index, frames)
-    assert fixed.embedding(table.tolist(), index, frames) == wanted
+    np.testing.assert_array_equal(found, embedding_plain(frame(index), table, frames, centred, target))
+    wanted = naive_tables.embedding(table.tolist(), index, frames, centred)
+    assert fixed.embedding(table.tolist(), index, frames, centred) == wanted
     assert found.tolist() == wanted
     return found
 
 
-def resampled(table: np.ndarray, index: int, frames: int) -> np.ndarray:
+def resampled(table: np.ndarray, index: int, frames: int, centred: bool) -> np.ndarray:
     """One frame at once: the position limited to the first and last tensor, then the floor of a doubled mean."""
-    place = min(max((2 * index + 1) * len(table) - frames, 0), 2 * frames * (len(table) - 1))
-    left, part = divmod(place, 2 * frames)
+    wanted = (2 * index + 1) * len(table) - frames if centred else 2 * index * len(table)
+    left, part = divmod(min(max(wanted, 0), 2 * frames * (len(table) - 1)), 2 * frames)
     wide = table.astype(np.int64)
     mean = (2 * frames - part) * wide[left] + part * wide[min(left + 1, len(table) - 1)]
     return (2 * mean + 2 * frames) // (4 * frames)
@@ -51,8 +52,8 @@ def resampled(table: np.ndarray, index: int, frames: int) -> np.ndarray:
 def test_embedding_with_as_many_tensors_as_frames_is_a_lookup(rng: np.random.Generator) -> None:
     for frames in (1, 2, 7, 132):
         table = rng.integers(S16.lo, S16.hi, (frames, 2, 2, 3), endpoint=True).astype(np.int32)
-        for index in range(frames):
-            np.testing.assert_array_equal(agree(table, index, frames, S16), table[index])
+        for index, centred in product(range(frames), (True, False)):
+            np.testing.assert_array_equal(agree(table, index, frames, S16, centred), table[index])
 
 
 def test_embedding_agrees_for_every_small_number_of_tensors_and_frames(rng: np.random.Generator) -> None:
@@ -60,14 +61,21 @@ def test_embedding_agrees_for_every_small_number_of_tensors_and_frames(rng: np.r
     for frames in range(1, 13):
         for count in range(1, frames + 1):
             table = rng.integers(-20, 20, (count, 1, 2, 4)).astype(np.int32)
-            for index in range(frames):
-                agree(table, index, frames, S8)
+            for index, centred in product(range(frames), (True, False)):
+                agree(table, index, frames, S8, centred)
 
 
 def test_embedding_repeats_the_ends_and_meets_the_middle() -> None:
     """Two tensors over eight frames: the first and the last two frames are the tensors themselves."""
     table = np.array([[[[0]]], [[[800]]]], np.int32)
     assert [int(agree(table, n, 8, S16).item()) for n in range(8)] == [0, 0, 100, 300, 500, 700, 800, 800]
+
+
+def test_embedding_from_the_left_begins_with_the_first_tensor_and_holds_the_last() -> None:
+    """Two tensors over eight frames, as FFNeRV spreads them: catches half a tensor of offset."""
+    table = np.array([[[[0]]], [[[800]]]], np.int32)
+    found = [int(agree(table, n, 8, S16, False).item()) for n in range(8)]
+    assert found == [0, 200, 400, 600, 800, 800, 800, 800]
 
 
 def test_embedding_rounds_ties_up_on_both_sides_of_zero() -> None:
@@ -82,9 +90,10 @@ def test_embedding_agrees_at_the_ends_of_formats_and_frames(target: IntFormat) -
     table = np.array([[[[target.lo, target.hi, target.hi]]], [[[target.hi, target.hi, target.lo]]]] * 2, np.int32)
     for frames in (4, 5, MAX_FRAMES - 1, MAX_FRAMES):
         for index in (0, 1, frames // 8, frames // 3, frames // 2, 7 * frames // 8, frames - 1):
-            found = agree(table, min(index, frames - 1), frames, target)
-            assert target.lo <= found.min()
-            assert int(found[0, 0, 1]) == target.hi
+            for centred in (True, False):
+                found = agree(table, min(index, frames - 1), frames, target, centred)
+                assert target.lo <= found.min()
+                assert int(found[0, 0, 1]) == target.hi
 
 
 def test_embedding_agrees_on_a_million_values(rng: np.random.Generator) -> None:
@@ -93,11 +102,12 @@ def test_embedding_agrees_on_a_million_values(rng: np.random.Generator) -> None:
         count = int(rng.integers(1, 20))
         frames = int(rng.choice([count, count + 1, 2 * count, 132, 600, MAX_FRAMES]))
         table = rng.integers(S16.lo, S16.hi, (count, 8, 32, 32), endpoint=True).astype(np.int32)
-        for index in rng.integers(0, frames, 4).tolist():
-            found = embedding(frame(index), table, frames, S16)
-            np.testing.assert_array_equal(found, resampled(table, index, frames))
+        for number, index in enumerate(rng.integers(0, frames, 4).tolist()):
+            centred = number < 2
+            found = embedding(frame(index), table, frames, centred, S16)
+            np.testing.assert_array_equal(found, resampled(table, index, frames, centred))
             total += found.size
-            left, _, part = fixed.line_taps((2 * index + 1) * count - frames, 2 * frames, count)
+            left, _, part = fixed.line_taps(place(index, count, frames, centred), 2 * frames, count)
             ties += 2 * part == 2 * frames and 0 < left < count - 1
     assert total >= 10**6
     assert ties
@@ -108,8 +118,8 @@ def test_embedding_reads_any_layout_and_dtype_and_changes_nothing(rng: np.random
     for view in (base.transpose(0, 2, 1, 3), base[::-1, :, ::2], base.astype(np.uint8), base.astype(np.int64)):
         kept = view.copy()
         for index in (0, 4, 10):
-            found = embedding(np.full((1, 1, 1), index, np.uint8), view, 11, U8)
-            np.testing.assert_array_equal(found, resampled(view, index, 11))
+            found = embedding(np.full((1, 1, 1), index, np.uint8), view, 11, True, U8)
+            np.testing.assert_array_equal(found, resampled(view, index, 11, True))
         np.testing.assert_array_equal(view, kept)
 
 
@@ -134,7 +144,8 @@ def test_embedding_reads_any_layout_and_dtype_and_changes_nothing(rng: np.random
     ],
 )
 def test_embedding_refuses(changes: dict[str, Any], error: type, message: str) -> None:
-    operands: dict[str, Any] = {"x": frame(0), "table": np.zeros((3, 1, 1, 1), int), "frames": 7, "target": S8}
+    operands: dict[str, Any] = {"x": frame(0), "table": np.zeros((3, 1, 1, 1), int), "frames": 7}
+    operands |= {"centred": True, "target": S8}
     for function in (embedding, embedding_plain):
         with pytest.raises(error, match=message):
             function(**(operands | changes))
@@ -144,7 +155,8 @@ def test_embedding_refuses(changes: dict[str, Any], error: type, message: str) -
 
 
 def grid(**changes: Any) -> Embedding:
-    fields = {"name": "e", "source": "t", "target": "y", "frames": 9, "table": np.arange(48).reshape(4, 2, 3, 2)}
+    fields = {"name": "e", "source": "t", "target": "y", "frames": 9, "centred": True}
+    fields |= {"table": np.arange(48).reshape(4, 2, 3, 2)}
     return Embedding(**(fields | changes))  # type: ignore[arg-type]
 
 
@@ -175,8 +187,8 @@ def test_embedding_takes_one_frame_number_and_gives_the_size_of_its_tensors() ->
 
 
 def test_embedding_reach_is_what_brute_force_finds(rng: np.random.Generator) -> None:
-    for frames, count in ((1, 1), (9, 4), (9, 9), (20, 3), (50, 7)):
-        op = grid(frames=frames, table=rng.integers(-99, 99, (count, 2, 1, 2)))
+    for (frames, count), centred in product(((1, 1), (9, 4), (9, 9), (20, 3), (50, 7)), (True, False)):
+        op = grid(frames=frames, centred=centred, table=rng.integers(-99, 99, (count, 2, 1, 2)))
         y = Tensor("y", 2, S8)
         every = np.array([op.run_plain([frame(n)], [], y) for n in range(frames)])
         for _ in range(40):
@@ -196,7 +208,7 @@ def test_embedding_intermediates_are_those_of_the_largest_entry() -> None:
 
 
 def test_embedding_passes_through_a_model_file_and_runs() -> None:
-    program = Program("p", (Tensor("t", 1, U8), Tensor("y", 2, S8)), (grid(),))
+    program = Program("p", (Tensor("t", 1, U8), Tensor("y", 2, S8)), (grid(centred=False),))
     model = Model("any", {}, {"p": program}, {})
     again = model_from_bytes(model_to_bytes(model))
     assert again.identity == model.identity

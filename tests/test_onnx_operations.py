@@ -413,12 +413,18 @@ def test_positional_encoding_agrees(interleaved: bool, rng: np.random.Generator)
     assert {-(2**14), 2**14, 0} <= set(values.tolist())
 
 
-@pytest.mark.parametrize(("fmt", "count", "frames"), [(S8, 7, 64), (U16, 64, 64), (S16, 5, 33), (S12, 1, 64)], ids=str)
-def test_embedding_agrees_on_every_frame(fmt: IntFormat, count: int, frames: int, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("fmt", "count", "frames", "centred"),
+    [(S8, 7, 64, True), (U16, 64, 64, True), (S16, 5, 33, True), (S12, 1, 64, True), (S16, 5, 33, False)],
+    ids=str,
+)
+def test_embedding_agrees_on_every_frame(
+    fmt: IntFormat, count: int, frames: int, centred: bool, rng: np.random.Generator
+) -> None:
     """Catches a first index below zero, one beyond the last, and a division towards zero."""
     table = rng.integers(fmt.lo, fmt.hi, (count, 8, 32, 32), endpoint=True)
     table[0, 0], table[-1, 1] = fmt.lo, fmt.hi
-    program = single(Embedding("frame", "x", "y", frames, table), Tensor("y", 8, fmt), Tensor("x", 1, U8))
+    program = single(Embedding("frame", "x", "y", frames, centred, table), Tensor("y", 8, fmt), Tensor("x", 1, U8))
     found = agree_all(program, [{"x": np.full((1, 1, 1), frame)} for frame in range(frames)], settings=FAST)
     assert {fmt.lo, fmt.hi} <= set(np.concatenate([y["y"].ravel() for y in found]).tolist())
     assert MILLION <= 4 * 33 * 8 * 32 * 32

@@ -611,11 +611,15 @@ def test_tosa_warp_agrees_on_a_quarter_of_a_million_samples(
 # --- embedding, positional encoding
 
 
-@pytest.mark.parametrize(("frames", "count"), [(7, 7), (100, 9), (601, 8)])
-def test_tosa_embedding_agrees_for_every_kind_of_frame(frames: int, count: int, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("frames", "count", "centred"), [(7, 7, True), (100, 9, True), (601, 8, True), (7, 7, False), (100, 9, False)]
+)
+def test_tosa_embedding_agrees_for_every_kind_of_frame(
+    frames: int, count: int, centred: bool, rng: np.random.Generator
+) -> None:
     fmt = IntFormat(16, True)
     table = ends(rng, fmt, (count, 64, 55, 50))
-    op = Embedding("e", "x", "y", frames, table)
+    op = Embedding("e", "x", "y", frames, centred, table)
     program = single(op, IntFormat(10, False), 1, fmt, 64)
     compared = 0
     for frame in sorted({0, 1, frames // 3, frames // 2, frames - 2, frames - 1}):

@@ -131,7 +131,7 @@ def samples() -> dict[str, Callable[[np.random.Generator], Sample]]:
             SIDE**3 // 4,
         ),
         "embedding": lambda rng: (
-            ops.Embedding(*names, 1 << 16, rng.integers(-99, 99, (2, SIDE, SIDE, SIDE))),
+            ops.Embedding(*names, 1 << 16, True, rng.integers(-99, 99, (2, SIDE, SIDE, SIDE))),
             {"x": U16, "y": S16},
             SIDE,
         ),

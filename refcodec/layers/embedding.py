@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from refcodec import fixed
@@ -11,6 +13,7 @@ from refcodec.kernel import kernel
 
 MAX_FRAMES = 1 << 20
 MAX_BITS = 16
+Index = TypeVar("Index", int, np.ndarray)
 
 
 @kernel
@@ -35,6 +38,11 @@ def check_embedding(table: np.ndarray, frames: int, target: IntFormat) -> None:
     target.check(table, "table")
 
 
+def place(index: Index, count: int, frames: int, centred: bool) -> Index:
+    """Where a frame lies among `count` tensors, in units of 1 / (2 * frames) of their distance (SPEC EMB-1)."""
+    return 2 * count * index + (count - frames if centred else 0)
+
+
 def _check(x: np.ndarray, table: np.ndarray, frames: int, target: IntFormat) -> None:
     check_embedding(table, frames, target)
     if x.shape != (1, 1, 1):
@@ -43,23 +51,23 @@ def _check(x: np.ndarray, table: np.ndarray, frames: int, target: IntFormat) -> 
         raise RangeError(f"the frame number must be an integer of 0..{frames - 1}, got {x.item()}")
 
 
-def embedding(x: np.ndarray, table: np.ndarray, frames: int, target: IntFormat) -> np.ndarray:
+def embedding(x: np.ndarray, table: np.ndarray, frames: int, centred: bool, target: IntFormat) -> np.ndarray:
     """The tensor of a frame, interpolated between neighbours where there are fewer tensors than frames (SPEC EMB-1).
 
     x  (1, 1, 1) integer, frame number 0 .. frames - 1;  table  (T, C, H, W) integers in `target`, at most 16 bits
-    frames  T .. 2**20.
+    frames  T .. 2**20;  centred  as PyTorch resizes, else frame 0 falls on the first tensor.
     Returns (C, H, W) in `target` and of its dtype.  Raises ShapeError, RangeError.
-    Source: PyTorch `interpolate`, linear, align_corners=False; HiNeRV's temporal grids.
+    Source: PyTorch `interpolate`, linear, align_corners=False; HiNeRV's temporal grids, and FFNeRV's from the left.
     """
     _check(x, table, frames, target)
     count, unit = len(table), 2 * frames
-    first, second, part = fixed.line_taps((2 * int(x.item()) + 1) * count - frames, unit, count)
+    first, second, part = fixed.line_taps(place(int(x.item()), count, frames, centred), unit, count)
     out = np.empty(table.shape[1:], target.dtype)
     _embedding(table[first], table[second], unit, part, out)
     return out
 
 
-def embedding_plain(x: np.ndarray, table: np.ndarray, frames: int, target: IntFormat) -> np.ndarray:
+def embedding_plain(x: np.ndarray, table: np.ndarray, frames: int, centred: bool, target: IntFormat) -> np.ndarray:
     """The definition of `embedding` on Python integers (SPEC EMB-1)."""
     _check(x, table, frames, target)
-    return np.array(fixed.embedding(table.tolist(), x.item(), frames), target.dtype)
+    return np.array(fixed.embedding(table.tolist(), x.item(), frames, centred), target.dtype)

@@ -7,6 +7,7 @@ import numpy as np
 from refcodec.interop.onnx.arithmetic import floor_division, joint
 from refcodec.interop.onnx.graph import INT64, Wire
 from refcodec.interop.onnx.translation import Held, Translation, storage, widen
+from refcodec.layers.embedding import place
 from refcodec.program.operations import Embedding
 
 
@@ -22,7 +23,7 @@ def embedding(t: Translation, op: Embedding) -> Held:
     def tensor(index: Wire) -> Wire:
         return widen(graph, Held(graph.gather(table, graph.clip(index, 0, count - 1)), zero))
 
-    offset = graph.add(graph.mul(number, 2 * count), count - op.frames)
+    offset = graph.add(graph.mul(number, 2 * count), place(0, count, op.frames, op.centred))
     first, part = graph.floor_div(offset, unit), graph.mod(offset, unit)
     early = graph.mul(tensor(first), graph.sub(graph.constant(unit, INT64), part))
     total = graph.add(early, graph.mul(tensor(graph.add(first, 1)), part))

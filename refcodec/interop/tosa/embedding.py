@@ -6,6 +6,7 @@ import numpy as np
 
 from refcodec.interop.tosa.division import rounded_fraction
 from refcodec.interop.tosa.signal import Signal, Step, kept, wide_value
+from refcodec.layers.embedding import place
 from refcodec.program.operations import Embedding
 
 
@@ -17,14 +18,14 @@ def embedding(step: Step, op: Embedding) -> Signal:
     graph, fmt = step.graph, step.target.format
     count, channels, height, width = op.table.shape
     frames, unit = np.arange(op.frames), 2 * op.frames
-    offset = (2 * frames + 1) * count - op.frames
+    offset = place(frames, count, op.frames, op.centred)
     first, part = offset // unit, offset % unit
     frame = graph.clamp(wide_value(graph, step.signals[0]), 0, op.frames - 1)
     rows = graph.constant(op.table.astype(np.int64).transpose(0, 2, 3, 1).reshape(1, count, -1), "INT32")
     shape = (1, height, width, channels)
     early, late = (
-        graph.reshape(graph.gather(rows, graph.look_up(np.clip(place, 0, count - 1), "INT32", frame)), shape)
-        for place in (first, first + 1)
+        graph.reshape(graph.gather(rows, graph.look_up(np.clip(index, 0, count - 1), "INT32", frame)), shape)
+        for index in (first, first + 1)
     )
     if not part.any():
         return kept(graph, early, fmt)

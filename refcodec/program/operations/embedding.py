@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from refcodec.errors import ShapeError
-from refcodec.layers.embedding import check_embedding, embedding, embedding_plain
+from refcodec.layers.embedding import check_embedding, embedding, embedding_plain, place
 from refcodec.program.operations.operation import Arrays, Reaches, Size, Tensor, Tensors, Unary, freeze, require
 from refcodec.program.reach import Reach
 
@@ -17,7 +17,8 @@ from refcodec.program.reach import Reach
 class Embedding(Unary):
     """The tensor of a frame, from as many or fewer tensors than frames (SPEC EMB-1).
 
-    frames  1 .. 2**20;  table  (T, C, H, W) in the target's format, one tensor for each frame or fewer.
+    frames  1 .. 2**20;  centred  whether frames and tensors are centres of equal parts of time, or their beginnings
+    table  (T, C, H, W) in the target's format, one tensor for each frame or fewer.
     """
 
     kind: ClassVar[str] = "embedding"
@@ -26,6 +27,7 @@ class Embedding(Unary):
     source: str
     target: str
     frames: int
+    centred: bool
     table: np.ndarray
 
     def __post_init__(self) -> None:
@@ -59,12 +61,12 @@ class Embedding(Unary):
         """
         lo, hi = (min(end, self.frames - 1) for end in reaches[0].joint())
         numbers = np.arange(lo, hi + 1)
-        pair = ((2 * numbers + 1) * len(self.table) - self.frames) // (2 * self.frames)
+        pair = place(numbers, len(self.table), self.frames, self.centred) // (2 * self.frames)
         turns = np.flatnonzero(np.diff(pair))
         met = numbers[np.unique([0, *turns, *(turns + 1), len(numbers) - 1])]
         corners = []
         for x in met.reshape(-1, 1, 1, 1):
-            planes = embedding(x, self.table, self.frames, target.format).astype(np.int64)
+            planes = embedding(x, self.table, self.frames, self.centred, target.format).astype(np.int64)
             corners += [planes.min(axis=(1, 2)), planes.max(axis=(1, 2))]
         return Reach.of_corners(*corners)
 
@@ -75,8 +77,8 @@ class Embedding(Unary):
 
     def run(self, inputs: Arrays, sources: Tensors, target: Tensor) -> np.ndarray:
         """The tensor by the compiled kernel."""
-        return embedding(inputs[0], self.table, self.frames, target.format)
+        return embedding(inputs[0], self.table, self.frames, self.centred, target.format)
 
     def run_plain(self, inputs: Arrays, sources: Tensors, target: Tensor) -> np.ndarray:
         """The tensor by the definition."""
-        return embedding_plain(inputs[0], self.table, self.frames, target.format)
+        return embedding_plain(inputs[0], self.table, self.frames, self.centred, target.format)

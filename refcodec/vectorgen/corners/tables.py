@@ -174,21 +174,29 @@ def embedding_cases() -> Iterator[Case]:
     table = draw_with_ends(3, (24,), S8).reshape(3, 2, 2, 2)
     for index in range(7):
         comment = "three tensors over seven frames: catches positions from corner to corner, and ends not repeated"
-        yield _found(f"spread-{index}", Embedding("grid", "t", "y", 7, table), index, S8, comment, "Border", "Negative")
+        op = Embedding("grid", "t", "y", 7, True, table)
+        yield _found(f"spread-{index}", op, index, S8, comment, "Border", "Negative")
+    for index in (0, 1, 4, 5, 6):
+        comment = "catches an offset of half a tensor where none is wanted, and a last tensor that is not held"
+        op = Embedding("grid", "t", "y", 7, False, table)
+        yield _found(f"left-{index}", op, index, S8, comment, "Border", "Negative")
     ties = np.array([[[[-3, -2, 0, 3, S16.lo]]], [[[-2, -3, 1, 4, S16.hi]]]])
     comment = "halfway between two tensors: catches rounding to even, away from zero, and towards zero"
-    yield _found("ties", Embedding("grid", "t", "y", 3, ties), 1, S16, comment, "Tie", "Negative")
-    yield _found("lookup", Embedding("grid", "t", "y", 3, table), 2, S8, "catches a tensor of a neighbouring frame")
+    yield _found("ties", Embedding("grid", "t", "y", 3, True, ties), 1, S16, comment, "Tie", "Negative")
+    for label, centred in (("lookup", True), ("left-lookup", False)):
+        op, comment = Embedding("grid", "t", "y", 3, centred, table), "catches a tensor of a neighbouring frame"
+        yield _found(label, op, 2, S8, comment)
     for fmt in (S16, U16):
         ends = np.array([[[[fmt.lo, fmt.hi, fmt.lo]]], [[[fmt.lo, fmt.hi, fmt.hi]]]])
-        op, comment = Embedding("grid", "t", "y", 1 << 20, ends), "catches sums that have fewer bits than they need"
+        op, comment = Embedding("grid", "t", "y", 1 << 20, True, ends), "catches sums of fewer bits than they need"
         yield _found(f"extremes-{fmt}", op, 699_051, fmt, comment, "ExtremeAccumulator")
     for label, frames, x, code in (
         ("frame", 7, _number(7), "RC-RANGE"),
         ("frames", 2, _number(0), "RC-MODEL-RANGE"),
         ("two-numbers", 7, np.zeros((1, 1, 2), np.int64), "RC-SHAPE"),
     ):
-        op, comment = Embedding("grid", "t", "y", frames, table), "one number below the frames, which the tensors share"
+        op = Embedding("grid", "t", "y", frames, True, table)
+        comment = "one number below the frames, which the tensors share"
         formats = {"t": U20, "y": S8}
         yield operation_case(f"invalid-{label}", op, formats, {"t": x}, ("EMB-2",), comment, (), 2, code)
 
