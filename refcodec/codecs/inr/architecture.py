@@ -31,7 +31,7 @@ COLOURS = 3
 class Levels(NamedTuple):
     """Tensors of a temporal grid: how many, and of how many channels each."""
 
-    count: int
+    tensors: int
     channels: int
 
 
@@ -209,7 +209,7 @@ def _grids(
     """Grids of several levels, joined; the name of the tensor and its channels."""
     names = []
     for k, level in enumerate(levels):
-        names.append(_then(found, Grid(f"{name}.{k}", f"{name}.{k}", level.count, level.channels, *size, centred)))
+        names.append(_then(found, Grid(f"{name}.{k}", f"{name}.{k}", level.tensors, level.channels, *size, centred)))
     channels = sum(level.channels for level in levels)
     return (names[0] if len(names) == 1 else _then(found, Join(name, tuple(names)))), channels
 

@@ -22,7 +22,7 @@ MAX_LIST = 16  # levels, layers of a stem, blocks, stages, blocks of a stage
 MAX_INCREMENTS = 256
 MAX_BASE = 64
 MAX_STRIDE = 64
-MAX_PARAMETERS = 1 << 26
+MAX_PARAMETERS = 1 << 25
 MAX_SAMPLES = 1 << 28  # of any tensor
 MAX_MULTIPLICATIONS = 1 << 40  # for a frame
 FORMS = (GELU, SILU)
@@ -116,7 +116,7 @@ def _kernel(name: str, kernel: int) -> None:
 def _levels(name: str, levels: tuple[Levels, ...], least: int, frames: int) -> None:
     _between(f"levels of {name}", len(levels), least, MAX_LIST)
     for level in levels:
-        _between(f"tensors of {name}", level.count, 1, frames)
+        _between(f"tensors of {name}", level.tensors, 1, frames)
 
 
 def check_architecture(architecture: Architecture) -> None:

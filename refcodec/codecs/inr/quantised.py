@@ -67,9 +67,9 @@ class Quantised:
         return found * channels if len(found) == 1 else found
 
 
-def step_axis(parameter: Parameter) -> int:
-    """The axis along which steps may differ: output channels of a weight, channels of a grid."""
-    return 1 if parameter.kind == GRID else 0
+def step_channels(parameter: Parameter) -> int:
+    """How many steps a parameter may have beside a single one: output channels of a weight, channels of a grid."""
+    return 1 if parameter.kind == BIAS else parameter.shape[1 if parameter.kind == GRID else 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ def check_activations(activations: IntFormat) -> None:
 
 def check_parameter(parameter: Parameter, given: Quantised) -> None:
     """Raise ShapeError unless a quantised tensor is that of a parameter."""
-    channels = 1 if parameter.kind == BIAS else parameter.shape[step_axis(parameter)]
+    channels = step_channels(parameter)
     if given.values.shape != parameter.shape or len(given.steps) not in {1, channels}:
         wanted = f"{parameter.shape} and 1 or {channels} steps" if channels > 1 else f"{parameter.shape} and one step"
         raise ShapeError(f"{parameter.name}: wanted {wanted}, got {given.values.shape} and {len(given.steps)}")
