@@ -515,6 +515,144 @@ def embedding(tables: Sequence[Volume], index: int, frames: int, centred: bool) 
     return out
 
 
+def binary16(pattern: int) -> tuple[int, int]:
+    """Mantissa and exponent of a positive number of half precision (SPEC INR-3).
+
+    pattern  1 .. 0x63FF, its bits.  The number is mantissa * 2**exponent.
+    """
+    exponent = pattern >> 10
+    if exponent == 0:
+        return pattern, -24
+    return 1024 + pattern % 1024, exponent - 25
+
+
+def scaled(value: int, exponent: int, divisor: int) -> int:
+    """The integer nearest to value * 2**exponent / divisor, halves towards +infinity (SPEC INR-6).
+
+    divisor  1 or more.
+    """
+    if exponent >= 0:
+        return rounding_division(value << exponent, divisor)
+    return rounding_division(value, divisor << -exponent)
+
+
+def accumulator_bias(bias: int, step: int, weight_step: int, fraction: int) -> int:
+    """A bias in the units of the accumulator that it is added to (SPEC INR-6).
+
+    step, weight_step  patterns of the steps of the bias and of the weights;  fraction  of the activations.
+    """
+    mantissa, exponent = binary16(step)
+    weight_mantissa, weight_exponent = binary16(weight_step)
+    return scaled(bias * mantissa, exponent - weight_exponent + fraction, weight_mantissa)
+
+
+def grid_entry(value: int, step: int, fraction: int, lo: int, hi: int) -> int:
+    """An entry of a grid as an activation, saturated (SPEC INR-7)."""
+    mantissa, exponent = binary16(step)
+    return clip(scaled(value * mantissa, exponent + fraction, 1), lo, hi)
+
+
+def head_threshold(place: int, weight_step: int, fraction: int) -> int:
+    """The largest accumulator below a place of a head (SPEC INR-8).
+
+    place  in units of 2**-40;  weight_step  of the accumulator's channel.
+    """
+    mantissa, exponent = binary16(weight_step)
+    return (place - 1) // (mantissa << 40 + exponent - fraction)
+
+
+def norm_constants(channels: int, bits: int, fraction: int) -> tuple[int, int, int]:
+    """Epsilon, root shift and scale of a layer normalisation of activations (SPEC INR-9).
+
+    channels  1 .. 32768;  bits, fraction  of the activations.
+    """
+    epsilon = max(1, rounding_division(channels * channels << 2 * fraction, 10**6))
+    largest = channels * channels // 4 * ((1 << bits) - 1) ** 2 + epsilon
+    root_shift = 0
+    for shift in range(2, 32, 2):
+        if largest << shift < 1 << 62:
+            root_shift = shift
+    return epsilon, root_shift, 1 << fraction + root_shift // 2
+
+
+def adapt(probability: int, count: int, slowest: int, bit: int) -> tuple[int, int]:
+    """A context's chance of a one and how often it was used, after one more bit (SPEC ABIN-1).
+
+    probability  0 .. 65535, in units of 2**-16;  count  0 .. 2**slowest // 2 - 1;  slowest  7 .. 9.
+    """
+    shift = 2
+    for s in range(3, slowest + 1):
+        if count + 1 >= 1 << s - 1:
+            shift = s
+    target = 65535 if bit == 1 else 0
+    return probability + ((target - probability) >> shift), min(count + 1, (1 << slowest - 1) - 1)
+
+
+def rare_width(probability: int, interval: int) -> int:
+    """The part of an interval that the less likely bit gets (SPEC ABIN-2).
+
+    interval  256 .. 510.  Returns 2 .. 254.
+    """
+    rare = probability if probability < 32768 else 65535 - probability
+    return max(2, (rare >> 6) * interval >> 10)
+
+
+def sign_class(value: int) -> int:
+    """0, 1 or 2 for zero, a negative or a positive neighbour (SPEC WC-2)."""
+    if value == 0:
+        return 0
+    return 1 if value < 0 else 2
+
+
+def magnitude_class(left: int, input_before: int, output_before: int) -> int:
+    """How large the neighbours of an integer are, in half octaves (SPEC WC-3).
+
+    Returns 0 .. 11.
+    """
+    total = abs(left) + abs(input_before) + 2 * abs(output_before)
+    return min(11, bit_length(total + (total >> 1)))
+
+
+def bit_length(value: int) -> int:
+    """The number of binary digits of a value (SPEC WC-1).
+
+    value  0 .. 2**20 - 1.
+    """
+    length = 0
+    for digit in range(20):
+        if value >> digit > 0:
+            length = digit + 1
+    return length
+
+
+TRELLIS = [[0, 2], [7, 5], [1, 3], [6, 4], [2, 0], [5, 7], [3, 1], [4, 6]]
+
+
+def trellis_state(state: int, level: int) -> int:
+    """The state that follows a level, by its parity (SPEC DQ-1).
+
+    state  0 .. 7.
+    """
+    return TRELLIS[state][level % 2]
+
+
+def trellis_integer(state: int, level: int) -> int:
+    """The integer that a level stands for in a state, in half steps of a quantiser (SPEC DQ-2)."""
+    if state % 2 == 0 or level == 0:
+        return 2 * level
+    return 2 * level - 1 if level > 0 else 2 * level + 1
+
+
+def reconstruct_levels(levels: Sequence[int]) -> list[int]:
+    """The integers that the levels of a tensor stand for (SPEC DQ-3)."""
+    state = 0
+    out = []
+    for level in levels:
+        out.append(trellis_integer(state, level))
+        state = trellis_state(state, level)
+    return out
+
+
 def grey(red: int, green: int, blue: int) -> int:
     """One grey sample from a decoded colour triple (SPEC PIC-3)."""
     return (red + 2 * green + blue + 2) >> 2

@@ -31,7 +31,7 @@ class InrVideo:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> InrVideo:
-        """The decoder of a stream, every byte of which is checked (SPEC RCV-1).
+        """The decoder of a stream, every byte of which is checked (SPEC RCV-2).
 
         Raises StreamError, those of `parse`, and RC-STREAM-LIMIT where an accumulator needs more than 48 bits.
         """

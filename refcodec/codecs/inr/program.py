@@ -14,7 +14,6 @@ from refcodec.codecs.inr.quantised import Quantised, Video
 from refcodec.codecs.picture import PIXEL_FORMAT
 from refcodec.errors import ModelError
 from refcodec.formats import MAX_BITS, IntFormat
-from refcodec.layers.positional_encoding import MAX_FRACTION
 from refcodec.program import operations as ops
 from refcodec.program.operations import AnyOperation, Tensor
 from refcodec.program.program import Program
@@ -93,8 +92,7 @@ def _activations(products: np.ndarray, exponent: int, fmt: IntFormat) -> np.ndar
 @add_node.register
 def _(node: nodes.Encoding, to: Builder) -> None:
     increments, sines = np.array(node.increments, np.int64), load_activation_table(SINE)
-    fraction = min(to.video.fraction, MAX_FRACTION)
-    op = ops.PositionalEncoding(node.name, nodes.FRAME, node.name, node.interleaved, fraction, increments, sines)
+    op = ops.PositionalEncoding(node.name, nodes.FRAME, node.name, node.interleaved, to.video.fraction, increments, sines)
     to.add(op, 2 * len(increments))
 
 
