@@ -356,6 +356,11 @@ def nearest(x: Plane, rows: int, columns: int) -> Plane:
     return [[x[y // rows][i // columns] for i in range(len(x[0]) * columns)] for y in range(len(x) * rows)]
 
 
+def tile(x: Plane, rows: int, columns: int) -> Plane:
+    """Repeat a plane rows times downwards and columns times to the right (SPEC TILE-1)."""
+    return [[x[y % len(x)][i % len(x[0])] for i in range(len(x[0]) * columns)] for y in range(len(x) * rows)]
+
+
 def line_taps(offset: int, unit: int, size: int) -> tuple[int, int, int]:
     """The two samples beside a point of an axis, and the weight of the second out of `unit` (SPEC RES-1).
 

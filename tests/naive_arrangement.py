@@ -96,6 +96,18 @@ def nearest(x: Volume, rows: int, columns: int) -> Volume:
     return out
 
 
+def tile(x: Volume, rows: int, columns: int) -> Volume:
+    """Every sample goes to its place in every copy."""
+    height, width = len(x[0]), len(x[0][0])
+    out = _blank(len(x), height * rows, width * columns)
+    for c, plane in enumerate(x):
+        for y, row in enumerate(plane):
+            for i, value in enumerate(row):
+                for a, b in product(range(rows), range(columns)):
+                    out[c][a * height + y][b * width + i] = value
+    return out
+
+
 def concatenate(volumes: list[Volume]) -> Volume:
     """One volume after another onto the end of a list."""
     out: Volume = []

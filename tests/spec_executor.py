@@ -182,6 +182,7 @@ EXECUTORS: dict[str, Callable[[Any, Sequence[Volume], Any, Any], Volume]] = {
     "crop": lambda op, x, s, t: spec.crop(x[0], op.top, op.bottom, op.left, op.right),
     "pad": lambda op, x, s, t: spec.pad(x[0], op.top, op.bottom, op.left, op.right),
     "nearest": lambda op, x, s, t: [spec.nearest(plane, op.rows, op.columns) for plane in x[0]],
+    "tile": lambda op, x, s, t: [spec.tile(plane, op.rows, op.columns) for plane in x[0]],
     "resize": lambda op, x, s, t: [spec.resize(plane, op.rows, op.columns) for plane in x[0]],
     "scale_space": _scale_space,
     "warp": _warp,

@@ -54,6 +54,7 @@ from refcodec.program.operations import (
     Table,
     Tensor,
     ThresholdHead,
+    Tile,
     TransposedConvolution,
     Warp,
 )
@@ -302,6 +303,7 @@ def test_samples_agree_in_their_new_places(fmt: IntFormat, rng: np.random.Genera
         "rows": (PixelShuffle("op", *name, 1, 4), 3),
         "nearest": (Nearest("op", *name, 3, 2), 12),
         "same": (Nearest("op", *name, 1, 1), 12),
+        "tile": (Tile("op", *name, 2, 3), 12),
         "crop": (Crop("op", *name, 1, 2, 3, 0), 12),
         "pad": (Pad("op", *name, 3, 0, 1, 2), 12),
     }

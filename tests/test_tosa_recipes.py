@@ -49,6 +49,7 @@ from refcodec.program.operations import (
     Table,
     Tensor,
     ThresholdHead,
+    Tile,
     TransposedConvolution,
     Warp,
 )
@@ -829,8 +830,10 @@ def test_tosa_add_agrees(
 
 @pytest.mark.parametrize("fmt", MOVED, ids=str)
 def test_tosa_moves_agree_on_a_million_values(fmt: IntFormat, rng: np.random.Generator) -> None:
-    """Crop, pad, pixel shuffle, nearest and concatenation in one program; every sample differs from its neighbours."""
-    formats = [Tensor(name, channels, fmt) for name, channels in zip("xwcpsnk", (36, 2, 36, 36, 6, 6, 8), strict=True)]
+    """Crop, pad, pixel shuffle, nearest, tile and concatenation; every sample differs from its neighbours."""
+    formats = [
+        Tensor(name, channels, fmt) for name, channels in zip("xwcpsntk", (36, 2, 36, 36, 6, 6, 6, 8), strict=True)
+    ]
     program = Program(
         "moves",
         tuple(formats),
@@ -838,14 +841,15 @@ def test_tosa_moves_agree_on_a_million_values(fmt: IntFormat, rng: np.random.Gen
             Crop("crop", "x", "c", 1, 0, 2, 5),
             Pad("pad", "c", "p", 3, 1, 0, 2),
             PixelShuffle("shuffle", "p", "s", 2, 3),
-            Nearest("nearest", "s", "n", 2, 3),
-            Concatenate("concatenate", ("w", "n"), "k"),
+            Nearest("nearest", "s", "n", 2, 1),
+            Tile("tile", "n", "t", 1, 3),
+            Concatenate("concatenate", ("w", "t"), "k"),
         ),
     )
     x = ends(rng, fmt, (36, 60, 70))
     w = ends(rng, fmt, (2, 63 * 4, 65 * 9))
     found = agree(program, x, w)
-    assert sum(found[name].size for name in "cpsnk") >= MILLION
+    assert sum(found[name].size for name in "cpsntk") >= MILLION
     assert (found["p"][:, :3] == 0).all()
 
 

@@ -88,6 +88,7 @@ def samples() -> dict[str, Callable[[np.random.Generator], Sample]]:
         "pad": (ops.Pad(*names, 1, 2, 3, 4), {"x": S8, "y": S8}, SIDE),
         "pixel_shuffle": (ops.PixelShuffle(*names, 2, 2), {"x": S8, "y": S8}, SIDE // 4),
         "nearest": (ops.Nearest(*names, 2, 2), {"x": S8, "y": S8}, SIDE),
+        "tile": (ops.Tile(*names, 2, 2), {"x": S8, "y": S8}, SIDE),
         "resize": (ops.Resize(*names, 2, 2), {"x": S16, "y": S16}, SIDE),
         "scale_space": (ops.ScaleSpace(*names, 3), {"x": S16, "y": S16}, 4 * SIDE),
         "warp": (

@@ -35,6 +35,7 @@ from refcodec.interop.onnx.scale_index import scale_index
 from refcodec.interop.onnx.scale_space import scale_space
 from refcodec.interop.onnx.table import interpolated_table, table
 from refcodec.interop.onnx.threshold_head import threshold_head
+from refcodec.interop.onnx.tile import tile
 from refcodec.interop.onnx.translation import Held, Translation, port_dtype
 from refcodec.interop.onnx.transposed_convolution import transposed_convolution
 from refcodec.interop.onnx.warp import warp
@@ -69,6 +70,7 @@ RECIPES: dict[str, Recipe] = {
     "scale_space": scale_space,
     "table": table,
     "threshold_head": threshold_head,
+    "tile": tile,
     "transposed_convolution": transposed_convolution,
     "warp": warp,
 }

@@ -24,7 +24,7 @@ STORED = (UINT8, INT32, INT64)
 # operator -> element types of its first input that a graph of ours may use
 TYPES: dict[str, tuple[np.dtype, ...]] = {
     **dict.fromkeys(("Abs", "Add", "Div", "Greater", "Mod", "Mul", "Range", "ReduceSum", "Sub"), WIDE),
-    **dict.fromkeys(("Concat", "Gather", "Pad", "Reshape", "Slice", "Transpose", "Unsqueeze"), STORED),
+    **dict.fromkeys(("Concat", "Gather", "Pad", "Reshape", "Slice", "Tile", "Transpose", "Unsqueeze"), STORED),
     # Not int64: onnxruntime from 1.21 to 1.31 at least, built for SSE2, takes 2**31 .. 2**32 for a negative number.
     "Clip": (UINT8, INT32),
     "ConvInteger": (UINT8,),

@@ -34,6 +34,7 @@ from refcodec.interop.tosa.schema import VERSION, file_bytes
 from refcodec.interop.tosa.signal import Signal, Step, storage
 from refcodec.interop.tosa.table import interpolated_table, table
 from refcodec.interop.tosa.threshold_head import threshold_head
+from refcodec.interop.tosa.tile import tile
 from refcodec.interop.tosa.transposed_convolution import transposed_convolution
 from refcodec.interop.tosa.warp import warp
 from refcodec.program.operations import AnyOperation, Size, Tensor
@@ -69,6 +70,7 @@ RECIPES: dict[str, Recipe] = {
     "scale_space": scale_space,
     "table": table,
     "threshold_head": threshold_head,
+    "tile": tile,
     "transposed_convolution": transposed_convolution,
     "warp": warp,
 }

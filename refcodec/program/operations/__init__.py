@@ -39,6 +39,7 @@ from refcodec.program.operations.scale_index import ScaleIndex
 from refcodec.program.operations.scale_space import ScaleSpace
 from refcodec.program.operations.table import InterpolatedTable, Table
 from refcodec.program.operations.threshold_head import ThresholdHead
+from refcodec.program.operations.tile import Tile
 from refcodec.program.operations.transposed_convolution import TransposedConvolution
 from refcodec.program.operations.warp import Warp
 
@@ -78,6 +79,7 @@ __all__ = [
     "Tensor",
     "Tensors",
     "ThresholdHead",
+    "Tile",
     "TransposedConvolution",
     "Warp",
     "check_operation",
@@ -110,6 +112,7 @@ AnyOperation = (
     | ScaleSpace
     | Table
     | ThresholdHead
+    | Tile
     | TransposedConvolution
     | Warp
 )

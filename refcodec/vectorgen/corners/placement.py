@@ -12,13 +12,14 @@ from refcodec.program.operations import (
     Nearest,
     Pad,
     PixelShuffle,
+    Tile,
 )
 from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.draw import numbered
 from refcodec.vectorgen.operation_case import operation_case, rejected_case
 
 S8, S16, S32, S48 = (IntFormat(bits, True) for bits in (8, 16, 32, 48))
-Moving = PixelShuffle | Crop | Pad | Nearest
+Moving = PixelShuffle | Crop | Pad | Nearest | Tile
 Sides = tuple[int, int, int, int]
 
 
@@ -60,6 +61,20 @@ def nearest_cases() -> Iterator[Case]:
         op, x = Nearest("nearest", "x", "y", rows, columns), np.zeros((1, 1, 1), np.int64)
         comment = "factors are 1 to 64"
         yield rejected_case(f"{rows}x{columns}", op, {"x": S8, "y": S8}, x, "NEAR-1", comment, "RC-MODEL-RANGE")
+
+
+def tile_cases() -> Iterator[Case]:
+    """Unequal counts, the largest one, extreme values, and illegal counts."""
+    comment = "catches rows taken for columns, and repetitions of samples in the place of tiles"
+    for rows, columns in ((1, 2), (2, 1), (2, 3), (4, 1)):
+        op = Tile("tile", "x", "y", rows, columns)
+        yield _moved(f"repeats-{rows}x{columns}", op, S8, numbered((2, 2, 3), -6), "TILE-1", comment)
+    x, comment = np.array([[[S48.lo, S48.hi]]]), "more than 64 repeats, extreme values"
+    yield _moved("many", Tile("tile", "x", "y", 1, 65), S48, x, "TILE-1", comment)
+    for rows, columns in ((0, 1), (1, 4097)):
+        op, x = Tile("tile", "x", "y", rows, columns), np.zeros((1, 1, 1), np.int64)
+        comment = "repeats are 1 to 4096"
+        yield rejected_case(f"{rows}x{columns}", op, {"x": S8, "y": S8}, x, "TILE-2", comment, "RC-MODEL-RANGE")
 
 
 def crop_cases() -> Iterator[Case]:
@@ -104,5 +119,6 @@ def cases() -> Iterator[Case]:
     """All cases of this group."""
     yield from pixel_shuffle_cases()
     yield from nearest_cases()
+    yield from tile_cases()
     yield from crop_cases()
     yield from pad_cases()
