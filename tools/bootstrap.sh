@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 stamp=.venv/.bootstrapped
-extras=test,report,interop,oracles,cluster,dev
+extras=test,calibrate,report,interop,oracles,cluster,dev
 programs="iverilog ghdl verilator g++ make" # each is also the name of its Debian package
 
 say() { echo "bootstrap: $*"; }

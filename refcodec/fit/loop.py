@@ -1,0 +1,118 @@
+"""Fitting an implicit video: one network to one clip, by gradient descent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import value_and_grad
+
+from refcodec.codecs.inr.architecture import Architecture
+from refcodec.codecs.inr.nodes import Grid, Node
+from refcodec.errors import ShapeError
+from refcodec.fit.start import initial_parameters
+from refcodec.gradient.optimiser import Adam
+from refcodec.models.inr import twin
+
+WARM_UP = 0.1  # part of the steps in which the learning rate rises
+FLOOR = 0.01  # part of the learning rate that is left at the end
+GRID_FACTOR = 10  # embeddings see one step an epoch, so each is longer
+
+
+class Schedule(NamedTuple):
+    """How to fit.
+
+    epochs  passes over all frames;  rate  largest learning rate;  batch  frames to a step;  seed  of all randomness.
+    """
+
+    epochs: int
+    rate: float = 2e-3
+    batch: int = 1
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Fit:
+    """A fit in the making: what a checkpoint holds.
+
+    parameters  float32 by name, changed in place;  epoch  passes done;  history  mean PSNR of each, in dB.
+    """
+
+    architecture: Architecture
+    parameters: dict[str, np.ndarray]
+    adam: Adam
+    epoch: int = 0
+    history: list[float] = field(default_factory=list)
+
+
+def begin(architecture: Architecture, frames: np.ndarray, seed: int) -> Fit:
+    """A fit before its first step.
+
+    frames  (T, H, W, 3) uint8 of the architecture's size.  Raises ShapeError.
+    """
+    wanted = (architecture.frames, architecture.height, architecture.width, 3)
+    if frames.shape != wanted or frames.dtype != np.uint8:
+        raise ShapeError(f"wanted uint8 frames {wanted}, got {frames.dtype} {frames.shape}")
+    parameters = initial_parameters(architecture, frames, seed)
+    return Fit(architecture, parameters, Adam.begin(parameters))
+
+
+def learning_rate(schedule: Schedule, done: float) -> float:
+    """The rate after a part of all steps: a linear rise, then half a cosine."""
+    if done < WARM_UP:
+        return schedule.rate * max(done / WARM_UP, FLOOR)
+    fall = 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
+    return schedule.rate * (FLOOR + (1 - FLOOR) * fall)
+
+
+def psnr(error: float) -> float:
+    """In dB, of a mean squared error of samples in 0 .. 1."""
+    return -10 * math.log10(max(error, 1e-10))
+
+
+def targets(frames: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Frames as a network computes them: (3, N, H, W) float32 in 0 .. 1."""
+    return np.ascontiguousarray(frames[list(numbers)].transpose(3, 0, 1, 2), np.float32) / np.float32(255)
+
+
+def _grid_rows(network: Sequence[Node], numbers: Sequence[int], total: int) -> dict[str, list[int]]:
+    """Which tensors of every grid some frames read."""
+    found = {}
+    for node in network:
+        if isinstance(node, Grid):
+            weights = twin.frame_weights(node, numbers, total)
+            found[node.parameter] = np.flatnonzero(weights.any(axis=0)).tolist()
+    return found
+
+
+def fit_epoch(fit: Fit, frames: np.ndarray, schedule: Schedule, step: Callable[[float], None]) -> None:
+    """One pass over all frames in an order that epoch and seed decide.
+
+    frames  (T, H, W, 3) uint8;  step  called after each step with the mean PSNR so far, in dB.
+    """
+    network, total = fit.architecture.nodes(), fit.architecture.frames
+    height, width = fit.architecture.height, fit.architecture.width
+
+    def loss(parameters: twin.Parameters, numbers: Sequence[int], wanted: np.ndarray) -> float:
+        seen = twin.run(network, parameters, numbers, total)[:, :, :height, :width]
+        error: float = anp.mean((seen - wanted) ** 2)
+        return error
+
+    order = np.random.default_rng((schedule.seed, fit.epoch)).permutation(total)
+    batches = [order[k : k + schedule.batch].tolist() for k in range(0, total, schedule.batch)]
+    errors: list[float] = []
+    for k, numbers in enumerate(batches):
+        error, gradients = value_and_grad(loss)(fit.parameters, numbers, targets(frames, numbers))
+        rate = learning_rate(schedule, (fit.epoch + k / len(batches)) / schedule.epochs)
+        rows = _grid_rows(network, numbers, total)
+        for name, value in fit.parameters.items():
+            factor = GRID_FACTOR if name in rows else 1
+            fit.adam.update(name, value, gradients[name], rate * factor, rows.get(name))
+        errors += [float(error)] * len(numbers)
+        step(float(np.mean([psnr(e) for e in errors])))
+    fit.history.append(float(np.mean([psnr(e) for e in errors])))
+    fit.epoch += 1
