@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "RC-STREAM-SECTION": "a section is missing, repeated or out of order",
     "RC-STREAM-RANS": "the entropy coder did not end in its initial state with all words consumed",
     "RC-STREAM-SYMBOL": "a decoded symbol is outside its range",
+    "RC-STREAM-WEIGHTS": "a payload of integer weights is malformed or not as the encoder makes it",
     "RC-IMAGE-READ": "not a readable picture",
     "RC-IMAGE-FORMAT": "the picture is neither 8-bit RGB nor 8-bit grey",
     "RC-FILE-READ": "a file or folder is missing or cannot be read",
