@@ -1,0 +1,189 @@
+"""Convolutions and activations of the gradient engine against loops, finite differences and autograd's own functions."""
+
+from __future__ import annotations
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd import grad, make_vjp
+from scipy.special import erf, expit
+
+from refcodec.gradient import activations, convolution
+from refcodec.gradient.optimiser import Adam
+
+SHAPES = [(3, 4, 1, 1, 1, 2), (2, 3, 3, 2, 5, 4), (3, 2, 5, 1, 3, 7), (1, 1, 3, 1, 1, 1), (4, 3, 5, 2, 9, 6)]
+
+
+def drawn(shape, seed):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def naive_convolution(x, weight):
+    """Loops over everything."""
+    outputs, channels, taps, _ = weight.shape
+    _, frames, height, width = x.shape
+    out = np.zeros((outputs, frames, height, width))
+    for o, n, y, i in np.ndindex(*out.shape):
+        for c, ky, kx in np.ndindex(channels, taps, taps):
+            row, column = y + ky - taps // 2, i + kx - taps // 2
+            if 0 <= row < height and 0 <= column < width:
+                out[o, n, y, i] += weight[o, c, ky, kx] * x[c, n, row, column]
+    return out
+
+
+def slope(function, x, direction, step=1e-6):
+    """Central difference of a scalar function."""
+    return (function(x + step * direction) - function(x - step * direction)) / (2 * step)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convolution_equals_loops(shape):
+    outputs, channels, taps, frames, height, width = shape
+    x, weight = drawn((channels, frames, height, width), 0), drawn((outputs, channels, taps, taps), 1)
+    np.testing.assert_allclose(convolution.convolution(x, weight), naive_convolution(x, weight), rtol=0, atol=1e-12)
+
+
+def test_convolution_in_strips_equals_the_whole(monkeypatch):
+    x, weight = drawn((3, 2, 13, 6), 0), drawn((4, 3, 5, 5), 1)
+    whole = convolution.convolution(x, weight), convolution.spread(drawn((4, 2, 13, 6), 2), weight)
+    weighed = convolution.weigh(x, drawn((4, 2, 13, 6), 2), 5)
+    monkeypatch.setattr(convolution, "GATHER_LIMIT", 1)
+    np.testing.assert_allclose(convolution.convolution(x, weight), whole[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(convolution.spread(drawn((4, 2, 13, 6), 2), weight), whole[1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(convolution.weigh(x, drawn((4, 2, 13, 6), 2), 5), weighed, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_adjoints_agree_with_the_convolution(shape):
+    """<g, A x> = <A* g, x>, in both arguments."""
+    outputs, channels, taps, frames, height, width = shape
+    x, weight = drawn((channels, frames, height, width), 0), drawn((outputs, channels, taps, taps), 1)
+    g = drawn((outputs, frames, height, width), 2)
+    wanted = np.vdot(g, convolution.convolution(x, weight))
+    assert np.vdot(convolution.spread(g, weight), x) == pytest.approx(wanted, rel=1e-12)
+    assert np.vdot(convolution.weigh(x, g, taps), weight) == pytest.approx(wanted, rel=1e-12)
+
+
+def small_network(x, weights):
+    """Everything that has derivatives, in one scalar."""
+    first, second, third = weights
+    hidden = activations.gelu(convolution.convolution(x, first))
+    hidden = activations.silu(convolution.depthwise(hidden, second))
+    return anp.sum(anp.tanh(convolution.convolution(hidden, third)) ** 2)
+
+
+def network_arguments(seed):
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal((2, 2, 4, 5))
+    shapes = ((3, 2, 3, 3), (3, 3, 3), (2, 3, 1, 1))
+    return x, [draw.standard_normal(shape) for shape in shapes], [draw.standard_normal(shape) for shape in shapes]
+
+
+def test_gradients_equal_finite_differences():
+    x, weights, directions = network_arguments(3)
+    gradients = grad(small_network, 1)(x, weights)
+    for k, direction in enumerate(directions):
+
+        def along(value, k=k):
+            return small_network(x, [value if j == k else w for j, w in enumerate(weights)])
+
+        assert np.vdot(gradients[k], direction) == pytest.approx(slope(along, weights[k], direction), rel=1e-6)
+    direction = drawn(x.shape, 4)
+    wanted = slope(lambda value: small_network(value, weights), x, direction)
+    assert np.vdot(grad(small_network)(x, weights), direction) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_hessian_vector_products_equal_differences_of_gradients():
+    x, weights, directions = network_arguments(5)
+
+    def along(w):
+        return sum(anp.sum(g * d) for g, d in zip(grad(small_network, 1)(x, w), directions, strict=True))
+
+    product = grad(along)(weights)
+    step = 1e-5
+    ends = [
+        grad(small_network, 1)(x, [w + sign * step * d for w, d in zip(weights, directions, strict=True)])
+        for sign in (1, -1)
+    ]
+    for k in range(len(weights)):
+        np.testing.assert_allclose(product[k], (ends[0][k] - ends[1][k]) / (2 * step), rtol=1e-5, atol=1e-7)
+
+
+def plain_network(weights):
+    """A network of two layers in autograd's own functions, and the same in ours."""
+    first, second = weights
+    x = np.array([[0.3, -1.2, 0.8], [1.1, 0.4, -0.6]])
+    return anp.sum(anp.tanh(anp.dot(second, anp.tanh(anp.dot(first, x)))) ** 2)
+
+
+def our_network(weights):
+    first, second = weights
+    x = np.array([[0.3, -1.2, 0.8], [1.1, 0.4, -0.6]]).reshape(2, 1, 1, 3)
+    hidden = anp.tanh(convolution.convolution(x, first.reshape(4, 2, 1, 1)))
+    return anp.sum(anp.tanh(convolution.convolution(hidden, second.reshape(3, 4, 1, 1))) ** 2)
+
+
+def test_hessian_vector_products_equal_those_of_autograd():
+    weights = [drawn((4, 2), 6), drawn((3, 4), 7)]
+    directions = [drawn((4, 2), 8), drawn((3, 4), 9)]
+    products = []
+    for network in (plain_network, our_network):
+        products.append(make_vjp(grad(network))(weights)[0](directions))
+    for plain, ours in zip(*products, strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-10, atol=1e-12)
+
+
+def test_depthwise_is_a_convolution_of_each_channel():
+    x, weight = drawn((3, 2, 6, 5), 0), drawn((3, 3, 3), 1)
+    out = convolution.depthwise(x, weight)
+    for c in range(3):
+        wanted = naive_convolution(x[c : c + 1], weight[c : c + 1, None])
+        np.testing.assert_allclose(out[c : c + 1], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_equal_their_formulas(dtype):
+    x = np.linspace(-9, 9, 10001).astype(dtype)
+    wide = x.astype(np.float64)
+    limit = 4e-6 if dtype == np.float32 else 1e-14
+    assert np.abs(activations.gelu(x) - 0.5 * wide * (1 + erf(wide / 2**0.5))).max() < limit
+    assert np.abs(activations.silu(x) - wide * expit(wide)).max() < limit
+    step = 1e-5
+    for function, derivative in (
+        (activations.gelu, activations.gelu_slope),
+        (activations.gelu_slope, activations.gelu_curvature),
+        (activations.silu, activations.silu_slope),
+        (activations.silu_slope, activations.silu_curvature),
+    ):
+        difference = (function(wide + step) - function(wide - step)) / (2 * step)
+        assert np.abs(derivative(x) - difference).max() < max(100 * limit, 1e-8)
+
+
+def test_float32_stays_float32():
+    x, weight = drawn((2, 1, 4, 4), 0).astype(np.float32), drawn((3, 2, 3, 3), 1).astype(np.float32)
+
+    def loss(w):
+        return anp.mean(activations.gelu(convolution.convolution(x, w)) ** 2)
+
+    assert grad(loss)(weight).dtype == np.float32
+
+
+def test_adam_follows_its_algorithm():
+    value, wanted = np.array([1.0, -2.0]), np.array([1.0, -2.0])
+    adam = Adam.begin({"w": value})
+    first = second = np.zeros(2)
+    for step in range(1, 6):
+        gradient = wanted * step
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        wanted = wanted - 0.1 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        adam.update("w", value, value * step, 0.1)
+        np.testing.assert_allclose(value, wanted, rtol=1e-12)
+
+
+def test_adam_leaves_other_rows_alone():
+    value = np.ones((3, 2))
+    adam = Adam.begin({"w": value})
+    adam.update("w", value, np.ones((3, 2)), 0.1, [1])
+    assert (value[[0, 2]] == 1).all()
+    assert (value[1] < 1).all()
+    assert adam.steps["w"].tolist() == [0, 1, 0]
