@@ -43,10 +43,17 @@ def mode_sizes(values: np.ndarray, dependent: bool = False) -> dict[str, int]:
         return {"static": 1, "adaptive0": 1, "adaptive1": 1}
     found: dict[str, int] = {}
     for payload in _payloads(values, dependent):
-        mode = payload[0] >> LENGTH_BITS
-        name = f"adaptive{ADAPTIVE[mode][0]}" if mode in ADAPTIVE else "static"
+        name = payload_mode(payload)
         found[name] = min(len(payload), found.get(name, len(payload)))
     return found
+
+
+def payload_mode(payload: bytes) -> str:
+    """How a payload of `encode_integers` is coded: `zeros`, `static`, `adaptive0` or `adaptive1`."""
+    mode = payload[0] >> LENGTH_BITS
+    if mode in ADAPTIVE:
+        return f"adaptive{ADAPTIVE[mode][0]}"
+    return "static" if payload[0] else "zeros"
 
 
 def decode_integers(payload: bytes, shape: tuple[int, int, int], dependent: bool, offset: int = 0) -> np.ndarray:

@@ -91,9 +91,9 @@ def _activations(products: np.ndarray, exponent: int, fmt: IntFormat) -> np.ndar
 
 @add_node.register
 def _(node: nodes.Encoding, to: Builder) -> None:
-    increments, sines = np.array(node.increments, np.int64), load_activation_table(SINE)
-    op = ops.PositionalEncoding(node.name, nodes.FRAME, node.name, node.interleaved, to.video.fraction, increments, sines)
-    to.add(op, 2 * len(increments))
+    increments, fraction = np.array(node.increments, np.int64), to.video.fraction
+    constants = node.interleaved, fraction, increments, load_activation_table(SINE)
+    to.add(ops.PositionalEncoding(node.name, nodes.FRAME, node.name, *constants), 2 * len(increments))
 
 
 @add_node.register

@@ -15,7 +15,7 @@ from refcodec.codecs.inr.description import describe, read_architecture
 from refcodec.codecs.inr.nodes import BIAS, Parameter
 from refcodec.codecs.inr.numbers import NumberReader, write_numbers
 from refcodec.codecs.inr.quantised import FRACTIONS, LARGEST_STEP, MAX_BITS, MIN_BITS, Quantised, Video, step_channels
-from refcodec.entropy.weight_coding import decode_integers, encode_integers
+from refcodec.entropy.weight_coding import decode_integers, encode_integers, payload_mode
 from refcodec.errors import RangeError, StreamError
 from refcodec.formats import IntFormat
 
@@ -209,3 +209,39 @@ def _steps(content: bytes, entry: Entry) -> np.ndarray:
     coded, at = payload[_STEP_HEAD.size :], entry.steps_at + _STEP_HEAD.size
     differences = decode_integers(coded, (1, entry.count, 1), False, at).ravel()
     return least + (differences.astype(np.int64) << shift)
+
+
+# --- accounting
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSize:
+    """What a tensor takes in a stream.
+
+    bits, dependent  as of Quantised;  steps, step_bytes  how many, and their bytes;  coder  of its integers, and
+    value_bytes  theirs.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bits: int
+    dependent: bool
+    steps: int
+    step_bytes: int
+    coder: str
+    value_bytes: int
+
+
+def tensor_sizes(content: bytes) -> tuple[TensorSize, ...]:
+    """What every tensor takes in a stream, in order; the rest of the stream is its description and frame.
+
+    Raises StreamError as `read_layout`.
+    """
+    return tuple(
+        TensorSize(
+            entry.parameter.name, entry.parameter.shape, entry.bits, entry.dependent,
+            entry.count, entry.values_at - entry.steps_at,
+            payload_mode(content[entry.values_at : entry.end]), entry.end - entry.values_at,
+        )
+        for entry in read_layout(content).entries
+    )  # fmt: skip
