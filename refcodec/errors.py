@@ -32,6 +32,8 @@ CODES: dict[str, str] = {
     "RC-STREAM-WEIGHTS": "a payload of integer weights is malformed or not as the encoder makes it",
     "RC-IMAGE-READ": "not a readable picture",
     "RC-IMAGE-FORMAT": "the picture is neither 8-bit RGB nor 8-bit grey",
+    "RC-VIDEO-READ": "not a readable clip, or one without frames",
+    "RC-VIDEO-FORMAT": "the frames of a clip are not 8-bit RGB or grey of one size",
     "RC-FILE-READ": "a file or folder is missing or cannot be read",
     "RC-FILE-WRITE": "a file or folder cannot be written",
     "RC-VECTOR-SUITE": "the vector suite is malformed",
@@ -88,6 +90,10 @@ class StreamError(RefcodecError):
 
 class ImageError(RefcodecError):
     """A picture is unreadable or of the wrong kind."""
+
+
+class VideoError(RefcodecError):
+    """A clip is unreadable or of the wrong kind."""
 
 
 class FileError(RefcodecError):
