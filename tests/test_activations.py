@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from test_standard_tables import manifest
 
+from refcodec.enclosures import nearest, pi
 from refcodec.errors import RangeError
 from refcodec.formats import IntFormat
 from refcodec.layers.positional_encoding import positional_encoding
 from refcodec.layers.table import interpolated_lookup, table_lookup
 from refcodec.layers.threshold_head import threshold_head
+from refcodec.models.inr.phases import phase_increments
 from refcodec.program.standard_tables import (
     SINE,
     StandardTable,
@@ -33,9 +35,6 @@ from refcodec.quantize.activations import (
     build_table,
     gelu,
     head_thresholds,
-    nearest,
-    phase_increments,
-    pi,
     sigmoid,
     silu,
     sine_nodes,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from refcodec.enclosures import Enclosure
 from refcodec.files import write_files
 from refcodec.formats import IntFormat
 from refcodec.layers.positional_encoding import NODE_BITS, NODES
@@ -34,7 +35,6 @@ from refcodec.program.standard_tables import (
 )
 from refcodec.quantize.activations import (
     FUNCTIONS,
-    Enclosure,
     build_places,
     build_table,
     place,

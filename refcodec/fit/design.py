@@ -11,7 +11,7 @@ import numpy as np
 from refcodec.codecs.inr.architecture import Architecture, Block, Hierarchical, Levels, Shuffled, Stage, parameters
 from refcodec.codecs.inr.nodes import GELU, SIGMOID, SILU, TANH
 from refcodec.errors import RangeError
-from refcodec.quantize.activations import phase_increments
+from refcodec.models.inr.phases import phase_increments
 
 ARCHITECTURES = ("hnerv", "nerv", "hinerv")
 STRIDES = ((5, 4, 4, 2, 2), (5, 4, 2, 2), (5, 2, 2, 2), (5, 2, 2), (2, 2), (2,))

@@ -13,31 +13,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from fractions import Fraction
-from functools import lru_cache, partial
-from math import ceil, floor
+from functools import partial
+from math import ceil
 
 import numpy as np
 
+from refcodec.enclosures import HALF, SPARE_DIGITS, Enclosure, Step, around, exact, nearest, pi
 from refcodec.errors import RangeError
 from refcodec.formats import MAX_BITS, IntFormat
-from refcodec.layers.positional_encoding import INDEX_FORMAT, NODE_BITS, NODES, TURN_BITS
+from refcodec.layers.positional_encoding import NODE_BITS, NODES
 from refcodec.layers.table import MAX_DIRECT_BITS, check_source, check_spacing
 from refcodec.layers.threshold_head import THRESHOLDS
 from refcodec.program.standard_tables import PLACE_FRACTION, StandardTable
 
-Step = float | Fraction
-Enclosure = tuple[Fraction, Fraction]  # a number lies strictly between the two, or equals both
 Function = Callable[[Fraction, int], Enclosure]
 
-HALF = Fraction(1, 2)
-FIRST_DIGITS = 40
-LAST_DIGITS = 2560
-# Digits computed beyond those asked for. A result takes a few thousand operations on numbers below 10**4, each wrong by
-# half a unit of its last digit at most, and no difference of large numbers: less than half of these digits are lost.
-SPARE_DIGITS = 20
 
-
-# --- enclosures
+# --- decimal arithmetic
 
 
 def _context(digits: int) -> Context:
@@ -50,48 +42,11 @@ def _decimal(value: Fraction, context: Context) -> Decimal:
     return context.divide(Decimal(value.numerator), Decimal(value.denominator))
 
 
-def _around(centre: Fraction, digits: int) -> Enclosure:
-    radius = Fraction(1, 10**digits)
-    return centre - radius, centre + radius
-
-
 def _beside(limit: int | Fraction, sign: int, tail: Fraction, digits: int) -> Enclosure:
     """A number that differs from a limit by a positive tail, which is known within 10**-digits."""
-    near, far = _around(tail, digits)
+    near, far = around(tail, digits)
     ends = limit + sign * max(near, Fraction(0)), limit + sign * far
     return min(ends), max(ends)
-
-
-@lru_cache(maxsize=16)
-def pi(digits: int) -> Enclosure:
-    """The ratio of circumference and diameter, within 10**-digits.
-
-    Source: Machin, 16 arctan(1/5) - 4 arctan(1/239).
-    """
-    unit = 10 ** (digits + SPARE_DIGITS)
-    total = 0
-    for factor, inverse in ((16, 5), (-4, 239)):
-        power, odd = factor * unit // inverse, 1
-        while abs(power) > 1:
-            total += power // odd
-            power, odd = -power // inverse**2, odd + 2
-    return _around(Fraction(total, unit), digits)
-
-
-def nearest(enclose: Callable[[int], Enclosure]) -> int:
-    """The integer nearest to a number, halves towards +infinity (SPEC TAB-4).
-
-    enclose  gives, for a number of digits, bounds that close in on the number as the digits grow.
-    Raises RangeError where it cannot be told from a tie.
-    """
-    digits = FIRST_DIGITS
-    while digits <= LAST_DIGITS:
-        lo, hi = enclose(digits)
-        rounded = floor(lo + HALF)
-        if lo == hi or rounded == ceil(hi + HALF) - 1:  # the number is below hi, which may itself be a tie
-            return rounded
-        digits *= 2
-    raise RangeError(f"a number cannot be told from {rounded} + 1/2 by {LAST_DIGITS} digits")
 
 
 # --- activation functions
@@ -158,17 +113,10 @@ FUNCTIONS: dict[str, Function] = {"gelu": gelu, "silu": silu, "tanh": tanh, "sig
 # --- tables
 
 
-def _exact(number: Step, name: str) -> Fraction:
-    try:
-        return Fraction(*number.as_integer_ratio())
-    except (ValueError, OverflowError) as error:  # neither nan nor an infinity has a ratio
-        raise RangeError(f"{name} must be a number, got {number}") from error
-
-
 def _positive(number: Step, name: str) -> Fraction:
     if not number > 0:
         raise RangeError(f"{name} must be above zero, got {number}")
-    return _exact(number, name)
+    return exact(number, name)
 
 
 def _entries(
@@ -245,7 +193,7 @@ def place(k: int, unit: Fraction, digits: int) -> Enclosure:
     if ratio == 1:
         return Fraction(0), Fraction(0)
     context = _context(digits)
-    lo, hi = _around(Fraction(context.ln(_decimal(ratio, context))), digits)
+    lo, hi = around(Fraction(context.ln(_decimal(ratio, context))), digits)
     return lo / unit, hi / unit
 
 
@@ -283,28 +231,8 @@ def sine_node(k: int, digits: int) -> Enclosure:
         term = context.divide(context.multiply(term, square), Decimal(odd * (odd - 1)))
         total = context.add(total, term)
         odd += 2
-    lo, hi = _around(Fraction(total), digits)
+    lo, hi = around(Fraction(total), digits)
     return lo * (1 << NODE_BITS), hi * (1 << NODE_BITS)
-
-
-def phase_increments(bases: Sequence[Step], frames: int) -> np.ndarray:
-    """Phase of one frame for sines of base * frame / frames (SPEC PE-2).
-
-    bases  (L,) angles in radians, each taken for exactly the number that it is: those of a trained model are float32
-    frames  number of frames, 1 .. 2**22.
-    Returns (L,) int64 in units of 2**-40 turns, nearest, modulo one turn.  Raises RangeError.
-    """
-    if not 1 <= frames <= INDEX_FORMAT.hi + 1:
-        raise RangeError(f"frames must be 1..{INDEX_FORMAT.hi + 1}, got {frames}")
-    turns = [_exact(base, "base") * (1 << TURN_BITS - 1) / frames for base in bases]
-    found = [nearest(partial(_divided_by_pi, turn)) for turn in turns]
-    return np.array([phase % (1 << TURN_BITS) for phase in found], np.int64)
-
-
-def _divided_by_pi(number: Fraction, digits: int) -> Enclosure:
-    lo, hi = pi(digits)
-    ends = number / lo, number / hi
-    return min(ends), max(ends)
 
 
 # --- shipped tables

@@ -10,6 +10,7 @@ from pathlib import Path
 LAYERS = (
     "refcodec",
     "errors",
+    "enclosures",
     "files",
     "formats",
     "kernel",
