@@ -1,4 +1,4 @@
-"""Convolutions and activations of the gradient engine against loops, finite differences and autograd's own functions."""
+"""Convolutions and activations of the gradient engine against loops, differences and autograd's own functions."""
 
 from __future__ import annotations
 
