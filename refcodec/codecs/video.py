@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +67,8 @@ def _file_pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             warnings.simplefilter("ignore")  # of large or slightly damaged files, which are checked here
             logging.getLogger("PIL").setLevel(logging.CRITICAL)
             with imageio.imopen(path, "r") as file:
-                still = type(file).__name__ == "PillowPlugin"
-                for number, frame in enumerate(file.iter(mode="RGB") if still else file.iter()):
+                options: dict[str, Any] = {"mode": "RGB"} if type(file).__name__ == "PillowPlugin" else {}
+                for number, frame in enumerate(file.iter(**options)):
                     yield f"frame {number} of {path}", _checked(np.asarray(frame), path)
     except RefcodecError:
         raise
@@ -119,7 +120,7 @@ def _gif(frames: Iterable[np.ndarray]) -> bytes:
     return _encoded(np.stack(list(frames)), ".gif", duration=1000 // RATE, loop=0, is_batch=True)
 
 
-def _encoded(pictures: np.ndarray, suffix: str, **options: int) -> bytes:
+def _encoded(pictures: np.ndarray, suffix: str, **options: Any) -> bytes:
     import imageio.v3 as imageio
 
     buffer = io.BytesIO()

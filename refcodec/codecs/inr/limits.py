@@ -125,7 +125,7 @@ def check_architecture(architecture: Architecture) -> None:
     Geometry(architecture.width, architecture.height, 3)
     for side in architecture.base:
         _between("a side of the base", side, 1, MAX_BASE)
-    _levels("the grids", architecture.grids, isinstance(architecture, Hierarchical), architecture.frames)
+    _levels("the grids", architecture.grids, int(isinstance(architecture, Hierarchical)), architecture.frames)
     if isinstance(architecture, Shuffled):
         _check_shuffled(architecture)
     else:
