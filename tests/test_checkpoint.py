@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from refcodec.errors import FileError, ModelError
 from refcodec.models.architecture import identify
-from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
+from refcodec.models.checkpoint import load_array, load_parameters, read_metadata, save_parameters
 from refcodec.models.shipped import shipped_names, shipped_path
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -217,6 +217,33 @@ def test_load_parameters_survives_bit_flips_and_truncation(tmp_path, kind):
         assert code is None or code.startswith("RC-CHECKPOINT")
         refusals += code is not None
     assert refusals > 150
+
+
+def test_load_array_reads_one_array_of_any_file(tmp_path):
+    x = np.arange(6, dtype=np.float16).reshape(2, 3)
+    np.save(tmp_path / "a", x)
+    np.savez(tmp_path / "one.npz", other=x)
+    save_file({"embed": x, "more": x + 1}, tmp_path / "many.safetensors")
+    for name in ("a.npy", "one.npz", "many.safetensors"):
+        found = load_array(tmp_path / name, "embed")
+        assert found.dtype == np.float16
+        np.testing.assert_array_equal(found, x)
+    with pytest.raises(ModelError, match=r"RC-CHECKPOINT-PARAMETER: .*many.safetensors: wanted x, found 2 others"):
+        load_array(tmp_path / "many.safetensors", "x")
+    with pytest.raises(FileError, match="RC-FILE-READ"):
+        load_array(tmp_path / "none.npy", "x")
+
+
+def test_load_array_refuses_damaged_files_and_objects(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([{"x": 1}], object), allow_pickle=True)
+    objects = path.read_bytes()
+    np.save(path, np.zeros(6))
+    whole = [objects, path.read_bytes()[:-1], path.read_bytes() + b"x", path.read_bytes()[:40], path.read_bytes()[:7]]
+    for content in whole:
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"RC-CHECKPOINT-FILE: .*a\.npy"):
+            load_array(path, "x")
 
 
 # --- saving

@@ -287,6 +287,38 @@ def test_read_archive_refuses_tensors_outside_their_storage(tmp_path, body, mess
     refused(write_archive(tmp_path / "a.pt", dictionary(a=body)), "RC-CHECKPOINT-PICKLE", message)
 
 
+# --- dictionaries within dictionaries
+
+
+def test_read_archive_names_nested_tensors_by_the_keys_on_the_way(tmp_path):
+    """As the quantised videos of HNeRV have them, beside numbers that are no tensors."""
+    layer = dictionary(quant=tensor((6,), (1,)), min=tensor((), ()), bits=integer(8))
+    body = dictionary(embed=layer, model=dictionary(**{"head.weight": layer}))
+    found = read_archive(write_archive(tmp_path / "a.pt", body))
+    assert list(found) == ["embed.quant", "embed.min", "model.head.weight.quant", "model.head.weight.min"]
+    np.testing.assert_array_equal(found["model.head.weight.quant"], np.arange(6))
+    deep = tensor((6,), (1,))
+    for _ in range(torch_archive.MAX_DEPTH):
+        deep = dictionary(k=deep)
+    assert list(read_archive(write_archive(tmp_path / "b.pt", deep))) == [".".join("k" * torch_archive.MAX_DEPTH)]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"}q\x01(" + text("a") + b"h\x01u", "a: a dictionary that stands elsewhere too"),  # within itself
+        (b"}(" + text("a") + b"}q\x01" + text("b") + b"h\x01u", "b: a dictionary that stands elsewhere too"),
+        (
+            dictionary(**{"a.b": dictionary(c=tensor((6,), (1,))), "a": dictionary(**{"b.c": tensor((6,), (1,))})}),
+            "a.b.c: f",
+        ),
+        (dictionary(a=dictionary(**{"k" * 511: tensor((6,), (1,))})), "of more than 512 characters"),
+    ],
+)
+def test_read_archive_refuses_dictionaries_that_multiply(tmp_path, body, message):
+    refused(write_archive(tmp_path / "a.pt", body), "RC-CHECKPOINT-PICKLE", message)
+
+
 # --- what is refused in the archive
 
 
@@ -338,7 +370,8 @@ def test_read_archive_wants_one_pickle(tmp_path, names):
     [
         (b"]", "holds a list"),
         (tensor((6,), (1,)), "holds a TensorView"),
-        (dictionary(model=dictionary(a=tensor((6,), (1,)))), r"no tensors; its keys begin \['model'\]"),
+        (dictionary(model=dictionary(a=b"N")), r"no tensors; its keys begin \['model'\]"),
+        (dictionary(epoch=b"N", model=dictionary(a=tensor((6,), (1,)))), r"its keys begin \['epoch', 'model'\]"),
         (dictionary(**{"k" * 5000: b"N"}), "no tensors"),
     ],
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _PRESENT_KIND = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
 # Some of its versions hold networks and density of a checkerboard's hyperprior apart, others as one latent codec.
 _OLD_HYPER = re.compile(r"latent_codec\.(?:(?P<net>h_[as])|z\.(?P<density>entropy_bottleneck))\.(?P<rest>.+)")
 
+NPY_START = b"\x93NUMPY"
 _SAFETENSORS_LENGTH = 8  # bytes of the little-endian length before a safetensors header, which starts with a brace
 
 
@@ -31,16 +33,16 @@ def _unreadable(message: str) -> ModelError:
 # --- the formats
 
 
-def _read_npy(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> np.ndarray:
-    """One array; its header must agree with the record's length before anything is allocated."""
-    with archive.open(record) as stream:
+def _read_npy(open_file: Callable[[], IO[bytes]], length: int) -> np.ndarray:
+    """One array; its header must agree with the length of its file before anything is allocated."""
+    with open_file() as stream:
         version = np.lib.format.read_magic(stream)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(stream)
         wanted = stream.tell() + math.prod(shape) * dtype.itemsize
-    if wanted != record.file_size:
-        raise ValueError(f"{dtype} {shape} in a record of {record.file_size} bytes")
-    with archive.open(record) as stream:
+    if wanted != length:
+        raise ValueError(f"{dtype} {shape} in a record of {length} bytes")
+    with open_file() as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
@@ -49,7 +51,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with open_zip(path) as archive:
         for record in archive.infolist():
             try:
-                arrays[record.filename.removesuffix(".npy")] = _read_npy(archive, record)
+                array = _read_npy(partial(archive.open, record), record.file_size)
+                arrays[record.filename.removesuffix(".npy")] = array
             except ZIP_ERRORS as error:
                 raise _unreadable(f"{path}: record {record.filename}: {error}") from error
     return arrays
@@ -130,6 +133,24 @@ def load_parameters(path: Path | str) -> dict[str, np.ndarray]:
     if not parameters:
         raise _unreadable(f"{path}: holds no arrays")
     return _rename(_strip_wrapper(parameters))
+
+
+def load_array(path: Path | str, name: str) -> np.ndarray:
+    """One array, of the stored shape and dtype.
+
+    path  an `.npy` file, or a checkpoint with that array or no other, told apart by content;  name  of the array.
+    Raises FileError RC-FILE-READ; ModelError RC-CHECKPOINT-FILE, -PICKLE, RC-CHECKPOINT-PARAMETER.
+    """
+    path = Path(path)
+    if read_start(path, len(NPY_START)) == NPY_START:
+        try:
+            return _read_npy(lambda: path.open("rb"), path.stat().st_size)
+        except (OSError, ValueError, EOFError) as error:
+            raise _unreadable(f"{path}: {error}") from error
+    arrays = load_parameters(path)
+    if name not in arrays and len(arrays) > 1:
+        raise ModelError("RC-CHECKPOINT-PARAMETER", f"{path}: wanted {name}, found {len(arrays)} others")
+    return arrays[name] if name in arrays else next(iter(arrays.values()))
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:

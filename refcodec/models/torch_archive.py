@@ -26,6 +26,8 @@ from refcodec.errors import FileError, ModelError
 MAX_TOTAL = 2 << 30  # bytes: declared by all records together, and taken by all tensors together
 MAX_PICKLE = 4 << 20  # bytes: a state dictionary takes about 150 a tensor; an opcode costs at most about 100 bytes
 MAX_RANK = 32
+MAX_DEPTH = 4  # of dictionaries within dictionaries
+MAX_NAME = 512  # characters of the keys that lead to a tensor
 
 ZIP_START = b"PK\x03\x04"
 ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -301,13 +303,37 @@ def interpret(pickle: bytes) -> object:
     raise _refusal("data.pkl has no STOP")
 
 
+def _nested(root: dict[Any, Any]) -> dict[str, TensorView]:
+    """The tensors in dictionaries within dictionaries, each named by the keys on the way to it, joined with dots."""
+    tensors: dict[str, TensorView] = {}
+    owners, seen = [("", root)], {id(root)}
+    for _ in range(MAX_DEPTH):
+        entries = [
+            (prefix + key, value) for prefix, owner in owners for key, value in owner.items() if type(key) is str
+        ]
+        owners = []
+        for name, value in entries:
+            if len(name) > MAX_NAME or name in tensors:
+                raise _refusal(f"{name:.120}: found twice, or of more than {MAX_NAME} characters")
+            if isinstance(value, TensorView):
+                tensors[name] = value
+            elif isinstance(value, dict):
+                if id(value) in seen:  # within itself it would have no end, and elsewhere it could multiply
+                    raise _refusal(f"{name:.120}: a dictionary that stands elsewhere too")
+                seen.add(id(value))
+                owners.append((f"{name}.", value))
+    return tensors
+
+
 def _state_dict(root: object) -> dict[str, TensorView]:
-    """The tensors of a plain state dictionary, or of the one under `state_dict` in a training checkpoint."""
+    """The tensors of a state dictionary, of the one under `state_dict` in a training checkpoint, or of nested ones."""
     if isinstance(root, dict) and isinstance(root.get("state_dict"), dict):
         root = root["state_dict"]
     if not isinstance(root, dict):
         raise _unreadable(f"the checkpoint holds a {type(root).__name__}, not a dictionary of tensors")
     tensors = {name: value for name, value in root.items() if isinstance(value, TensorView) and type(name) is str}
+    if not tensors and all(isinstance(value, dict) for value in root.values()):
+        tensors = _nested(root)
     if not tensors:
         raise _unreadable(f"the checkpoint's dictionary holds no tensors; its keys begin {list(root)[:8]!s:.200}")
     return tensors
@@ -428,7 +454,8 @@ def _check_kind(path: Path) -> None:
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a PyTorch zip checkpoint, by name, in the order of its state dictionary.
 
-    path  a state dictionary, or a training checkpoint with one under `state_dict`, written by `torch.save`.
+    path  a state dictionary, a training checkpoint with one under `state_dict`, or dictionaries of dictionaries, whose
+          tensors get the joined keys as their names; written by `torch.save`.
     Returns new C-ordered arrays of the stored shape and dtype (bfloat16 as float32, exactly).
     Raises FileError RC-FILE-READ; ModelError RC-CHECKPOINT-FILE for a damaged, legacy, big-endian or oversized file,
     RC-CHECKPOINT-PICKLE for a pickle that asks for more than tensors. No code of the file is executed.
