@@ -12,7 +12,6 @@ import numpy as np
 from autograd import value_and_grad
 
 from refcodec.codecs.inr.architecture import Architecture
-from refcodec.codecs.inr.nodes import Grid, Node
 from refcodec.errors import ShapeError
 from refcodec.fit.start import initial_parameters
 from refcodec.gradient.optimiser import Adam
@@ -79,16 +78,6 @@ def targets(frames: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     return np.ascontiguousarray(frames[list(numbers)].transpose(3, 0, 1, 2), np.float32) / np.float32(255)
 
 
-def _grid_rows(network: Sequence[Node], numbers: Sequence[int], total: int) -> dict[str, list[int]]:
-    """Which tensors of every grid some frames read."""
-    found = {}
-    for node in network:
-        if isinstance(node, Grid):
-            weights = twin.frame_weights(node, numbers, total)
-            found[node.parameter] = np.flatnonzero(weights.any(axis=0)).tolist()
-    return found
-
-
 def fit_epoch(fit: Fit, frames: np.ndarray, schedule: Schedule, step: Callable[[float], None]) -> None:
     """One pass over all frames in an order that epoch and seed decide.
 
@@ -108,7 +97,7 @@ def fit_epoch(fit: Fit, frames: np.ndarray, schedule: Schedule, step: Callable[[
     for k, numbers in enumerate(batches):
         error, gradients = value_and_grad(loss)(fit.parameters, numbers, targets(frames, numbers))
         rate = learning_rate(schedule, (fit.epoch + k / len(batches)) / schedule.epochs)
-        rows = _grid_rows(network, numbers, total)
+        rows = twin.grid_rows(network, numbers, total)
         for name, value in fit.parameters.items():
             factor = GRID_FACTOR if name in rows else 1
             fit.adam.update(name, value, gradients[name], rate * factor, rows.get(name))

@@ -64,6 +64,15 @@ def frame_weights(node: nodes.Grid, frames: Sequence[int], total: int) -> np.nda
     return weights
 
 
+def grid_rows(network: Sequence[Node], frames: Sequence[int], total: int) -> dict[str, list[int]]:
+    """Which tensors of every grid some frames read, by the grid's parameter."""
+    found = {}
+    for node in network:
+        if isinstance(node, nodes.Grid):
+            found[node.parameter] = np.flatnonzero(frame_weights(node, frames, total).any(axis=0)).tolist()
+    return found
+
+
 @run_node.register
 def _(node: nodes.Grid, parameters: Parameters, inputs: list[Any]) -> Any:
     frames, total = inputs[0]
