@@ -187,3 +187,9 @@ def test_adam_leaves_other_rows_alone():
     assert (value[[0, 2]] == 1).all()
     assert (value[1] < 1).all()
     assert adam.steps["w"].tolist() == [0, 1, 0]
+
+
+def test_adam_refuses_what_it_cannot_change_in_place():
+    value = np.ones((2, 3, 4)).transpose(0, 2, 1)
+    with pytest.raises(ValueError, match="copy"):
+        Adam.begin({"w": value}).update("w", value, np.ones(value.shape), 0.1, [0])

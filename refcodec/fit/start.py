@@ -66,4 +66,4 @@ def principal_components(frames: np.ndarray, shape: tuple[int, ...], size: tuple
     kept = np.zeros((len(cells), channels))
     live = min(channels, int((strengths > 1e-9 * max(strengths[0], 1e-9)).sum()))
     kept[:, :live] = left[:, :live] * len(cells) ** 0.5
-    return kept.reshape(count, height, width, channels).transpose(0, 3, 1, 2).astype(np.float32)
+    return np.ascontiguousarray(kept.reshape(count, height, width, channels).transpose(0, 3, 1, 2), np.float32)

@@ -49,16 +49,17 @@ class Adam:
     ) -> None:
         """Change one array in place, or only some of its rows.
 
-        value, gradient  (R, ...);  rate  learning rate;  rows  their numbers, all at once by default.
+        value, gradient  (R, ...), the first contiguous;  rate  learning rate
+        rows  their numbers, all at once by default.  Raises ValueError for what cannot be changed in place.
         """
         for row in [slice(None)] if rows is None else rows:
             self.steps[name][row] += 1
             count = int(np.ravel(self.steps[name][row])[0])
             _adam(
-                value[row].reshape(-1),
+                np.reshape(value[row], -1, copy=False),
                 np.ascontiguousarray(gradient[row]).reshape(-1),
-                self.first[name][row].reshape(-1),
-                self.second[name][row].reshape(-1),
+                np.reshape(self.first[name][row], -1, copy=False),
+                np.reshape(self.second[name][row], -1, copy=False),
                 value.dtype.type(rate),
                 value.dtype.type(1 - FIRST_DECAY**count),
                 value.dtype.type(1 - SECOND_DECAY**count),
