@@ -583,7 +583,7 @@ def norm_constants(channels: int, bits: int, fraction: int) -> tuple[int, int, i
 def adapt(probability: int, count: int, slowest: int, bit: int) -> tuple[int, int]:
     """A context's chance of a one and how often it was used, after one more bit (SPEC ABIN-1).
 
-    probability  0 .. 65535, in units of 2**-16;  count  0 .. 2**slowest // 2 - 1;  slowest  7 .. 9.
+    probability  0 .. 65535, in units of 2**-16;  count  0 .. 2**(slowest - 1) - 1;  slowest  7 .. 9.
     """
     shift = 2
     for s in range(3, slowest + 1):
@@ -602,32 +602,68 @@ def rare_width(probability: int, interval: int) -> int:
     return max(2, (rare >> 6) * interval >> 10)
 
 
+def decide(value: int, interval: int, probability: int) -> tuple[int, int, int]:
+    """The bit that a value means, and what is left of value and interval (SPEC ABIN-3).
+
+    value  0 .. interval - 1.
+    """
+    likely = 1 if probability >= 32768 else 0
+    rest = interval - rare_width(probability, interval)
+    if value < rest:
+        return likely, value, rest
+    return 1 - likely, value - rest, interval - rest
+
+
+def decide_evenly(value: int, interval: int) -> tuple[int, int]:
+    """The bit of even chances that a doubled value means, and what is left of the value (SPEC ABIN-4).
+
+    value  0 .. 2 * interval - 1.
+    """
+    if value < interval:
+        return 0, value
+    return 1, value - interval
+
+
 def sign_class(value: int) -> int:
-    """0, 1 or 2 for zero, a negative or a positive neighbour (SPEC WC-2)."""
+    """0, 1 or 2 for a neighbour that is zero, negative or positive (SPEC WC-2)."""
     if value == 0:
         return 0
     return 1 if value < 0 else 2
 
 
-def magnitude_class(left: int, input_before: int, output_before: int) -> int:
-    """How large the neighbours of an integer are, in half octaves (SPEC WC-3).
+def digits(magnitude: int) -> int:
+    """The number of binary digits of a magnitude (SPEC WC-3).
+
+    magnitude  0 .. 2**18 - 1.
+    """
+    count = 0
+    for place in range(18):
+        if magnitude >> place > 0:
+            count = place + 1
+    return count
+
+
+def magnitude_class(left: int, inner: int, outer: int) -> int:
+    """How large three neighbours are together, in half octaves (SPEC WC-3).
 
     Returns 0 .. 11.
     """
-    total = abs(left) + abs(input_before) + 2 * abs(output_before)
-    return min(11, bit_length(total + (total >> 1)))
+    total = abs(left) + abs(inner) + 2 * abs(outer)
+    return min(11, digits(total + (total >> 1)))
 
 
-def bit_length(value: int) -> int:
-    """The number of binary digits of a value (SPEC WC-1).
+OCTAVE = [64, 70, 76, 83, 91, 99, 108, 117]
 
-    value  0 .. 2**20 - 1.
+
+def table_frequency(level: int, fraction: int) -> int:
+    """The frequency that a level of a table stands for, a power of two in 64ths (SPEC WC-7).
+
+    level  0 .. 1 + (25 << fraction);  fraction  0 .. 3.
     """
-    length = 0
-    for digit in range(20):
-        if value >> digit > 0:
-            length = digit + 1
-    return length
+    if level == 0:
+        return 0
+    eighths = level - 1 << 3 - fraction
+    return OCTAVE[eighths % 8] << eighths // 8
 
 
 TRELLIS = [[0, 2], [7, 5], [1, 3], [6, 4], [2, 0], [5, 7], [3, 1], [4, 6]]
@@ -656,6 +692,35 @@ def reconstruct_levels(levels: Sequence[int]) -> list[int]:
         out.append(trellis_integer(state, level))
         state = trellis_state(state, level)
     return out
+
+
+def convolution_span(begin: int, end: int, size: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """What a convolution must read of an axis to give begin .. end - 1 of its result (SPEC PATCH-2).
+
+    size  of the axis.  Returns the first sample, a multiple of the stride, and the end.
+    """
+    first = clip(begin * stride - padding, 0, size - 1) // stride * stride
+    return first, clip((end - 1) * stride - padding + kernel, first + 1, size)
+
+
+def transposed_span(
+    begin: int, end: int, size: int, kernel: int, stride: int, padding: int, output_padding: int
+) -> tuple[int, int]:
+    """What a transposed convolution must read of an axis to give begin .. end - 1 of its result (SPEC PATCH-3)."""
+    first = clip(min((begin + padding - kernel + 1) // stride, begin // stride), 0, size - 1)
+    shortest = (end + 2 * padding - kernel - output_padding - 1) // stride + 1
+    return first, clip(max((end - 1 + padding) // stride, shortest) + 1, first + 1, size)
+
+
+def enlarged_span(begin: int, end: int, factor: int) -> tuple[int, int]:
+    """What a pixel shuffle or a nearest enlargement reads of an axis for begin .. end - 1 (SPEC PATCH-4)."""
+    return begin // factor, (end - 1) // factor + 1
+
+
+def resized_span(begin: int, end: int, size: int, factor: int) -> tuple[int, int]:
+    """What a bilinear enlargement reads of an axis for begin .. end - 1 (SPEC PATCH-4)."""
+    first = line_taps(2 * begin + 1 - factor, 2 * factor, size)[0]
+    return first, line_taps(2 * end - 1 - factor, 2 * factor, size)[1] + 1
 
 
 def grey(red: int, green: int, blue: int) -> int:

@@ -1,4 +1,4 @@
-"""Dependent quantisation: levels of two interleaved quantisers that an 8-state trellis chooses from (SPEC DQ-1 to DQ-3)."""
+"""Dependent quantisation: levels of two quantisers between which an 8-state trellis changes (SPEC DQ-1 to DQ-3)."""
 
 from __future__ import annotations
 

@@ -1,23 +1,27 @@
-"""Payloads of integer tensors: static rANS or an adaptive binary coder, whichever is shorter (SPEC WC-6 to WC-9)."""
+"""Payloads of integer tensors: the shortest of static rANS and the adaptive binary coder (SPEC WC-1, WC-6)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from refcodec.entropy import adaptive_integers, rans
-from refcodec.entropy.tables import SYMBOL_HI, SYMBOL_LO, FrequencyTables, quantise_frequencies
+from refcodec.entropy.adaptive_binary import SLOWEST_HI, SLOWEST_LO
+from refcodec.entropy.adaptive_integers import (
+    WIDEST,
+    Mode,
+    decode_adaptive,
+    decode_adaptive_plain,
+    encode_adaptive,
+    largest_digits,
+)
+from refcodec.entropy.static_integers import decode_static, encode_static
+from refcodec.entropy.tables import SYMBOL_HI, SYMBOL_LO
 from refcodec.errors import RangeError, ShapeError, StreamError
 
-ZERO_MODE = STATIC = 0
-# mode of a payload -> (whether neighbours of other channels are seen, slowest rate)
-ADAPTIVE = {1: (0, 7), 2: (0, 8), 3: (0, 9), 4: (1, 7), 5: (1, 8), 6: (1, 9)}
-LENGTH_BITS = 5  # of the first byte: bit length of the largest magnitude; the other three are the mode
-WIDEST_STATIC = 1 << 12  # symbols of a static table
-MAX_FRACTION = 3
-# 256 * 2**(k / 8), rounded
-OCTAVE = (256, 279, 304, 332, 362, 395, 431, 470)
-TABLE_WIDTH = 9  # bits of a difference of two levels
-TOP_LEVEL = 24 * 8
+Shape = tuple[int, int, int]
+STATIC = 0
+WIDTH_BITS = 5  # of the first byte; the others are the number of a mode
+RATES = range(SLOWEST_LO, SLOWEST_HI + 1)
+MODES = tuple((neighbours, slowest) for neighbours in (False, True) for slowest in RATES)  # numbers 1 to 6
 
 
 def encode_integers(values: np.ndarray, dependent: bool = False) -> bytes:
@@ -27,36 +31,36 @@ def encode_integers(values: np.ndarray, dependent: bool = False) -> bytes:
     dependent  whether they are levels of the trellis of DQ-3, whose state the contexts then see
     Raises ShapeError, RangeError.
     """
-    values = _checked(values)
-    if not values.any():
-        return bytes([0])
-    return min(_payloads(values, dependent), key=len)
+    return min(_payloads(_checked(values), dependent).values(), key=len)
 
 
 def mode_sizes(values: np.ndarray, dependent: bool = False) -> dict[str, int]:
-    """Bytes of a tensor in every mode that can code it: `static`, `adaptive0` and `adaptive1` (SPEC WC-6).
+    """Bytes of a tensor as `static`, `adaptive0`, and, with neighbours, `adaptive1`, where it has them (SPEC WC-6).
 
     values, dependent  as of `encode_integers`.  Raises ShapeError, RangeError.
     """
-    values = _checked(values)
-    if not values.any():
+    sizes = {number: len(payload) for number, payload in _payloads(_checked(values), dependent).items()}
+    if sizes.keys() == {STATIC}:
         return {"static": 1, "adaptive0": 1, "adaptive1": 1}
-    found: dict[str, int] = {}
-    for payload in _payloads(values, dependent):
-        name = payload_mode(payload)
-        found[name] = min(len(payload), found.get(name, len(payload)))
+    found = {"static": sizes[STATIC]} if STATIC in sizes else {}
+    for name, wanted in (("adaptive0", False), ("adaptive1", True)):
+        found[name] = min(sizes[k] for k, (neighbours, _) in enumerate(MODES, 1) if neighbours == wanted)
     return found
 
 
-def payload_mode(payload: bytes) -> str:
-    """How a payload of `encode_integers` is coded: `zeros`, `static`, `adaptive0` or `adaptive1`."""
-    mode = payload[0] >> LENGTH_BITS
-    if mode in ADAPTIVE:
-        return f"adaptive{ADAPTIVE[mode][0]}"
-    return "static" if payload[0] else "zeros"
+def _payloads(values: np.ndarray, dependent: bool) -> dict[int, bytes]:
+    """The payload of each mode by its number; of zeros alone, one byte."""
+    width = largest_digits(values)
+    if width == 0:
+        return {STATIC: bytes(1)}
+    found = {k: encode_adaptive(values, width, Mode(*mode, dependent)) for k, mode in enumerate(MODES, 1)}
+    static = encode_static(values, width)
+    if static is not None:
+        found = {STATIC: static, **found}
+    return {number: bytes([number << WIDTH_BITS | width]) + payload for number, payload in found.items()}
 
 
-def decode_integers(payload: bytes, shape: tuple[int, int, int], dependent: bool, offset: int = 0) -> np.ndarray:
+def decode_integers(payload: bytes, shape: Shape, dependent: bool, offset: int = 0) -> np.ndarray:
     """The tensor of a payload (SPEC WC-6).
 
     shape  (O, I, K), each 1 or more;  dependent  as of `encode_integers`
@@ -65,147 +69,48 @@ def decode_integers(payload: bytes, shape: tuple[int, int, int], dependent: bool
     Raises ShapeError; StreamError RC-STREAM-TRUNCATED, RC-STREAM-TRAILING, RC-STREAM-RANS, RC-STREAM-SYMBOL,
     RC-STREAM-WEIGHTS.
     """
+    number, width = _first_byte(payload, shape, offset)
+    if width == 0:
+        _check_end(1, payload, offset)
+        return np.zeros(shape, np.int32)
+    if number == STATIC:
+        return decode_static(payload, 1, shape, width, offset)
+    values, end = decode_adaptive(payload, 1, shape, width, Mode(*MODES[number - 1], dependent), offset)
+    _check_end(end, payload, offset)
+    return _of_width(values, width, offset)
+
+
+def decode_integers_plain(payload: bytes, shape: Shape, dependent: bool) -> np.ndarray:
+    """The definition of `decode_integers` for the adaptive modes, on Python integers (SPEC WC-6)."""
+    number, width = _first_byte(payload, shape, 0)
+    if number == STATIC:
+        return decode_integers(payload, shape, dependent)
+    values, end = decode_adaptive_plain(payload, 1, shape, width, Mode(*MODES[number - 1], dependent))
+    _check_end(end, payload, 0)
+    return _of_width(values, width, 0)
+
+
+def _first_byte(payload: bytes, shape: Shape, offset: int) -> tuple[int, int]:
+    """The number of the mode and the digits of the largest magnitude (SPEC WC-1)."""
     _check_shape(shape)
     if not payload:
-        raise StreamError("RC-STREAM-TRUNCATED", "wanted a mode byte, got no bytes", offset)
-    width, mode = payload[0] & ((1 << LENGTH_BITS) - 1), payload[0] >> LENGTH_BITS
-    if width > adaptive_integers.LONGEST or (mode not in ADAPTIVE and mode != STATIC) or (width == 0 and mode):
-        raise StreamError("RC-STREAM-WEIGHTS", f"no tensor has the mode {mode} and {width} digits", offset)
-    if width == 0:
-        if len(payload) > 1:
-            raise StreamError("RC-STREAM-TRAILING", f"{len(payload) - 1} bytes follow a tensor of zeros", offset + 1)
-        return np.zeros(shape, np.int32)
-    if mode == STATIC:
-        values = _decode_static(payload, width, shape, offset)
-    else:
-        values = np.empty(shape, np.int32)
-        content = np.frombuffer(payload, np.uint8)
-        end = _take_adaptive(content, 1, values, width, *ADAPTIVE[mode], dependent, offset)
-        if end != len(payload):
-            raise StreamError("RC-STREAM-TRAILING", f"{len(payload) - end} bytes follow the integers", offset + end)
-    found = _width(values)
+        raise StreamError("RC-STREAM-TRUNCATED", "wanted the byte of a mode, got none", offset)
+    number, width = payload[0] >> WIDTH_BITS, payload[0] & ((1 << WIDTH_BITS) - 1)
+    if number > len(MODES) or width > WIDEST or (width == 0 and number != STATIC):
+        raise StreamError("RC-STREAM-WEIGHTS", f"no tensor has mode {number} and {width} digits", offset)
+    return number, width
+
+
+def _of_width(values: np.ndarray, width: int, offset: int) -> np.ndarray:
+    found = largest_digits(values)
     if found != width:
-        raise StreamError("RC-STREAM-WEIGHTS", f"wanted integers of {width} digits, got {found}", offset)
+        raise StreamError("RC-STREAM-WEIGHTS", f"wanted a largest magnitude of {width} digits, got {found}", offset)
     return values
 
 
-# --- one payload for each mode
-
-
-def _payloads(values: np.ndarray, dependent: bool) -> list[bytes]:
-    width = _width(values)
-    found = _static_payloads(values, width)
-    for mode, (spatial, slowest) in ADAPTIVE.items():
-        found.append(bytes([width | mode << LENGTH_BITS]) + _put_adaptive(values, width, spatial, slowest, dependent))
-    return found
-
-
-def _width(values: np.ndarray) -> int:
-    return max(-int(values.min()), int(values.max())).bit_length()
-
-
-def _put_adaptive(values: np.ndarray, width: int, spatial: int, slowest: int, dependent: bool) -> bytes:
-    content = np.empty(adaptive_integers.longest_payload(values.size, width), np.uint8)
-    row, taps = values.shape[1] * values.shape[2], values.shape[2]
-    flat = values.reshape(-1)
-    end = adaptive_integers._encode(flat, row, taps, width, spatial, slowest, dependent, content, 0)
-    return content[:end].tobytes()
-
-
-def _take_adaptive(
-    content: np.ndarray, begin: int, values: np.ndarray, width: int, spatial: int, slowest: int, dependent: bool,
-    offset: int,
-) -> int:  # fmt: skip
-    row, taps = values.shape[1] * values.shape[2], values.shape[2]
-    flat = values.reshape(-1)
-    status, end = adaptive_integers._decode(content, begin, row, taps, width, spatial, slowest, dependent, flat)
-    if status != adaptive_integers.DONE:
-        raise _error(status, offset + end)
-    return end
-
-
-def _error(status: int, position: int) -> StreamError:
-    if status == adaptive_integers.TRUNCATED:
-        return StreamError("RC-STREAM-TRUNCATED", "the payload ends before its last integer", position)
-    if status == adaptive_integers.OUT_OF_RANGE:
-        return StreamError("RC-STREAM-SYMBOL", f"an integer outside {SYMBOL_LO} .. {SYMBOL_HI}", position)
-    if status == adaptive_integers.BAD_START:
-        return StreamError("RC-STREAM-WEIGHTS", "no encoder begins with these nine bits", position)
-    return StreamError("RC-STREAM-WEIGHTS", "the adaptive coder does not end with zeros", position)
-
-
-# --- static
-
-
-def _static_payloads(values: np.ndarray, width: int) -> list[bytes]:
-    lo, hi = int(values.min()), int(values.max())
-    if hi - lo >= WIDEST_STATIC:
-        return []
-    counts = np.bincount((values - lo).reshape(-1), minlength=hi - lo + 1)
-    indexes = np.zeros(values.shape, np.int64)
-    found = []
-    for fraction in range(MAX_FRACTION + 1):
-        levels = _levels(counts, fraction)
-        size = _field_bytes(width)
-        field = ((lo & (2 << width) - 1) << width + 1 | (hi & (2 << width) - 1)) << 2 | fraction
-        head = bytes([width]) + field.to_bytes(size, "big")
-        deltas = np.diff(levels, prepend=0).astype(np.int32).reshape(1, 1, -1)
-        table = _put_adaptive(deltas, TABLE_WIDTH, 0, 7, False)
-        found.append(head + table + rans.encode(values, indexes, _table(levels, fraction, lo)))
-    return found
-
-
-def _field_bytes(width: int) -> int:
-    return (2 * (width + 1) + 2 + 7) >> 3
-
-
-def _frequency(level: int, fraction: int) -> int:
-    if level == 0:
-        return 0
-    step = (level - 1) << (3 - fraction)
-    return OCTAVE[step & 7] << (step >> 3) >> 8
-
-
-def _levels(counts: np.ndarray, fraction: int) -> np.ndarray:
-    """For each count the nearest level from above; zero for zero."""
-    top = [_frequency(level, fraction) for level in range(1, (24 << fraction) + 1)]
-    edges = np.array([(a + b + 1) // 2 for a, b in zip(top, top[1:])])
-    return np.where(counts > 0, 1 + np.searchsorted(edges, counts, side="right"), 0)
-
-
-def _table(levels: np.ndarray, fraction: int, lo: int) -> FrequencyTables:
-    counts = np.array([_frequency(int(level), fraction) for level in levels] + [0], np.int64)
-    return FrequencyTables.from_rows([quantise_frequencies(counts)], np.array([lo], np.int32))
-
-
-def _decode_static(payload: bytes, width: int, shape: tuple[int, int, int], offset: int) -> np.ndarray:
-    begin = 1 + _field_bytes(width)
-    if len(payload) < begin:
-        raise StreamError("RC-STREAM-TRUNCATED", "the payload ends in its table", offset + len(payload))
-    field = int.from_bytes(payload[1:begin], "big")
-    fraction, hi, lo = field & 3, _signed(field >> 2, width), _signed(field >> 3 + width, width)
-    if field >> 4 + 2 * width or not lo <= hi < lo + WIDEST_STATIC or max(-lo, hi).bit_length() != width:
-        raise StreamError("RC-STREAM-WEIGHTS", f"no table has integers {lo} .. {hi}", offset + 1)
-    deltas = np.empty((1, 1, hi - lo + 1), np.int32)
-    content = np.frombuffer(payload, np.uint8)
-    end = _take_adaptive(content, begin, deltas, TABLE_WIDTH, 0, 7, False, offset)
-    levels = np.cumsum(deltas.reshape(-1).astype(np.int64))
-    if levels.min() < 0 or levels.max() > 24 << fraction or not levels[0] or not levels[-1]:
-        raise StreamError("RC-STREAM-WEIGHTS", "a table with a level out of range", offset + begin)
-    if sum(_frequency(int(level), fraction) for level in levels) >> 32:
-        raise StreamError("RC-STREAM-WEIGHTS", "a table of too many integers", offset + begin)
-    values = rans.decode(payload[end:], np.zeros(shape, np.int64), _table(levels, fraction, lo), offset + end)
-    if values.min() < lo or values.max() > hi:
-        raise StreamError("RC-STREAM-SYMBOL", f"an integer outside {lo} .. {hi}", offset + len(payload))
-    return values.astype(np.int32)
-
-
-def _signed(field: int, width: int) -> int:
-    value = field & (2 << width) - 1
-    return value - (2 << width) if value >> width else value
-
-
-# --- arguments
+def _check_end(end: int, payload: bytes, offset: int) -> None:
+    if end != len(payload):
+        raise StreamError("RC-STREAM-TRAILING", f"{len(payload) - end} bytes follow the integers", offset + end)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

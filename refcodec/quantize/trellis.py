@@ -54,9 +54,9 @@ def _search(targets, weights, price, lo, hi, rates, choices, origins, levels):
                     following[target] = total
                     origins[i, target] = 2 * state + parity
         cost = following - following.min()
-    state = np.int64(np.argmin(cost))
+    state = int(np.argmin(cost))
     for i in range(targets.size - 1, -1, -1):
-        origin = np.int64(origins[i, state])
+        origin = origins[i, state]
         state = origin >> 1
         levels[i] = choices[i, state & 1, origin & 1]
 
@@ -124,7 +124,7 @@ def dependent_levels(
     flat = np.ascontiguousarray(targets, np.float64).reshape(-1)
     weights = np.ascontiguousarray(np.broadcast_to(importance, targets.shape), np.float64).reshape(-1)
     levels = np.empty(flat.size, np.int32)
-    choices, origins = np.empty((flat.size, 2, 2), np.int32), np.empty((flat.size, STATES), np.uint8)
+    choices, origins = np.empty((flat.size, 2, 2), np.int32), np.empty((flat.size, STATES), np.int8)
     _search(flat, weights, float(price), lo, hi, np.ascontiguousarray(rates, np.float64), choices, origins, levels)
     return levels.reshape(targets.shape)
 
