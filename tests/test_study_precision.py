@@ -35,7 +35,8 @@ from refcodec.models.trained import load_trained
 from refcodec.quantize.calibrate import observe
 from refcodec.quantize.choices import Choices, choose
 from refcodec.quantize.integerise import integerise
-from refcodec.study.precision import figure, measure, workers
+from refcodec.study import plot
+from refcodec.study.precision import measure, workers
 from refcodec.study.precision.folder import SCHEMA, open_study
 from refcodec.study.precision.measure import BOTH, FLOAT, HYPER, PARTS, SYNTHESIS, Row, parts_of
 from refcodec.study.precision.points import Calibration, RatePoint, rate_points, widths
@@ -641,7 +642,7 @@ def test_plan_refuses_what_cannot_be_studied(changes: dict[str, object], tmp_pat
 def test_study_without_matplotlib_says_so_and_writes_the_rest(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(RefcodecError, match="RC-EXTRA: the plot needs the package matplotlib"):
-        figure.import_matplotlib()
+        plot.import_matplotlib()
     (copied / "done" / "rd.png").unlink()
     (copied / "done" / "results.csv").unlink()
     found = study_precision(plan_of(copied, "done"))

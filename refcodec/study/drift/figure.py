@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,9 +9,9 @@ import numpy as np
 from refcodec.codecs.picture import in_colour
 from refcodec.study.drift.measure import FLOAT
 from refcodec.study.drift.summary import Exposure, Total
-from refcodec.study.precision.figure import import_matplotlib
+from refcodec.study.plot import MARKERS, import_matplotlib, saved
 
-INCHES, DOTS = (6.4, 4.4), 150
+INCHES = (6.4, 4.4)
 GAP = 8  # samples between the panels
 MARK = np.array([255, 64, 0], np.uint8)  # a position with a flipped index
 WRONG = np.array([90, 90, 200], np.uint8)  # the colour that wrong symbols add, in proportion to their share
@@ -61,11 +60,9 @@ def curve_png(curve: Sequence[Exposure], totals: Sequence[Total]) -> bytes:
         for number, found in enumerate(shown):
             axes.plot(
                 [found.mean_difference], [found.broken / found.pictures],
-                marker="osD^vP*X<>"[number % 10], color=f"C{number % 10}", linestyle="", label=found.decoder,
+                marker=MARKERS[number % len(MARKERS)], color=f"C{number % 10}", linestyle="", label=found.decoder,
             )  # fmt: skip
         axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="relative difference of scales", ylabel="share of pictures")
         axes.grid(alpha=0.3)
         figure.legend(loc="outside right upper", fontsize=7)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=DOTS, metadata={"Software": None})
-    return content.getvalue()
+        return saved(figure, "png")

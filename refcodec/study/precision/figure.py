@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from refcodec.errors import RefcodecError
+from refcodec.study.plot import MARKERS, import_matplotlib, saved
 from refcodec.study.precision.measure import FLOAT
 from refcodec.study.precision.report import NAMES
 from refcodec.study.precision.summary import Point, Summary, label
 
 PANEL = (4.2, 4.0)  # inches
 BELOW = 0.35  # of the float curve's height, how far below its lowest point a panel reaches
-DOTS = 150
-MARKERS = "osD^vP*X<>"
 
 
 def figure_files(summary: Summary) -> dict[str, bytes]:
@@ -31,24 +27,7 @@ def figure_files(summary: Summary) -> dict[str, bytes]:
         figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
         for axes, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
             _panel(axes, summary, part)
-        return {"rd.png": _saved(figure, "png"), "rd.svg": _saved(figure, "svg")}
-
-
-def import_matplotlib() -> Any:
-    """The `matplotlib` package of the extra `report`.  Raises RefcodecError RC-EXTRA where it is missing."""
-    try:
-        importlib.import_module("matplotlib.figure")
-        return importlib.import_module("matplotlib")
-    except ImportError as error:
-        message = "the plot needs the package matplotlib: pip install 'refcodec[report]'"
-        raise RefcodecError("RC-EXTRA", message) from error
-
-
-def _saved(figure: Any, kind: str) -> bytes:
-    content = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(content, format=kind, dpi=DOTS, metadata=metadata)
-    return content.getvalue()
+        return {"rd.png": saved(figure, "png"), "rd.svg": saved(figure, "svg")}
 
 
 def _panel(axes: Any, summary: Summary, part: str) -> None:

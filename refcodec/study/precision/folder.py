@@ -1,37 +1,20 @@
-"""The folder of a study: what is done stays there, so that an interrupted study goes on where it was."""
+"""The folder of a precision study, which keeps the recipes that it chose as well."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from refcodec.errors import FileError, RefcodecError
-from refcodec.files import read_bytes, write_bytes
+from refcodec.errors import RefcodecError
 from refcodec.quantize.recipe import Recipe, load_recipe, recipe_text
+from refcodec.study.folder import KEY_DIGITS, ResultFolder, open_folder
 
-MARKER = "study.json"
 SCHEMA = "refcodec-precision-study/1"
-KEY_DIGITS = 16  # of a key, in the name of a file
-
-
-def digest(document: object) -> str:
-    """SHA-256 of plain values, in hexadecimal."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class StudyFolder:
-    """A folder that holds a study and may hold other things, which stay as they are; make it with `open_study`.
-
-    Every file is written whole or not at all. Results and recipes carry in their names, and results inside too, a key
-    of everything they depend on: what belongs to other inputs is not mistaken for a result of these.
-    """
-
-    path: Path
+class StudyFolder(ResultFolder):
+    """A folder of results and of recipes, each under a key of everything that it depends on."""
 
     def recipe(self, step: float, precision: str, key: str) -> Recipe | None:
         """The recipe that was chosen for this key, None where there is none that can be read."""
@@ -43,68 +26,13 @@ class StudyFolder:
 
     def keep_recipe(self, step: float, precision: str, key: str, recipe: Recipe) -> None:
         """Store a recipe.  Raises FileError RC-FILE-WRITE."""
-        self._write(self._recipe(step, precision, key), recipe_text(recipe).encode())
-
-    def rows(self, name: str, key: str) -> list[dict[str, Any]] | None:
-        """The rows stored for a task, None where there are none that can be read."""
-        path = self._result(name, key)
-        try:
-            document = json.loads(read_bytes(path)) if path.is_file() else None
-        except (RefcodecError, ValueError, RecursionError):
-            return None
-        if type(document) is not dict or (document.get("schema"), document.get("key")) != (SCHEMA, key):
-            return None
-        rows = document.get("rows")
-        return rows if type(rows) is list and all(type(row) is dict for row in rows) else None
-
-    def keep_rows(self, name: str, key: str, rows: list[dict[str, Any]]) -> None:
-        """Store the rows of a task.  Raises FileError RC-FILE-WRITE."""
-        document = {"schema": SCHEMA, "key": key, "rows": rows}
-        self._write(self._result(name, key), (json.dumps(document, indent=1) + "\n").encode())
-
-    def write(self, files: Mapping[str, bytes]) -> None:
-        """Write the reports.  Raises FileError RC-FILE-WRITE."""
-        for name, content in files.items():
-            self._write(self.path / name, content)
+        self.keep(self._recipe(step, precision, key), recipe_text(recipe).encode())
 
     def _recipe(self, step: float, precision: str, key: str) -> Path:
         return self.path / "recipes" / f"step{step:g}-{precision.lower()}-{key[:KEY_DIGITS]}.json"
 
-    def _result(self, name: str, key: str) -> Path:
-        return self.path / "results" / f"{name}-{key[:KEY_DIGITS]}.json"
-
-    def _write(self, path: Path, content: bytes) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError("RC-FILE-WRITE", f"cannot write {path}: {error.strerror}") from error
-        write_bytes(path, content)
-
 
 def open_study(path: str | Path) -> StudyFolder:
-    """The folder of a study: one that is missing or empty becomes one, one that is a study already is taken up again.
-
-    Raises FileError RC-FILE-WRITE for any other folder, which is not touched.
-    """
-    folder = Path(path)
-    marker = folder / MARKER
-    try:
-        if folder.is_dir():
-            first = next((entry.name for entry in sorted(folder.iterdir())), None)
-            if first is not None and not _is_marker(marker):
-                raise FileError("RC-FILE-WRITE", f"{path} is no precision study to go on with: it holds {first}")
-        elif folder.exists() or folder.is_symlink():
-            raise FileError("RC-FILE-WRITE", f"{path} is no folder")
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError("RC-FILE-WRITE", f"cannot write {path}: {error.strerror}") from error
-    if not marker.is_file():
-        write_bytes(marker, (json.dumps({"schema": SCHEMA}) + "\n").encode())
-    return StudyFolder(folder)
-
-
-def _is_marker(path: Path) -> bool:
-    try:
-        return json.loads(read_bytes(path)) == {"schema": SCHEMA}
-    except (RefcodecError, ValueError, RecursionError):
-        return False
+    """The folder of a precision study, as `open_folder` says.  Raises FileError RC-FILE-WRITE."""
+    opened = open_folder(path, SCHEMA, "precision study")
+    return StudyFolder(opened.path, opened.schema)

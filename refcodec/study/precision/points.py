@@ -28,7 +28,8 @@ from refcodec.quantize.choices import Choices, choose
 from refcodec.quantize.integerise import integerise
 from refcodec.quantize.photographs import find_photographs, load_latents, load_photographs
 from refcodec.quantize.recipe import Recipe, check_widths
-from refcodec.study.precision.folder import StudyFolder, digest
+from refcodec.study.folder import digest
+from refcodec.study.precision.folder import StudyFolder
 
 # On photographs they spread the rate about 2.5 to 1, and PSNR falls from step to step.
 STEPS = (1.0, 1.5, 2.25, 3.375)

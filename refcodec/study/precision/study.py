@@ -20,8 +20,9 @@ from refcodec.models.latent_step import check_step
 from refcodec.models.trained import Trained, load_trained
 from refcodec.quantize.options import PICTURES
 from refcodec.quantize.photographs import find_pictures
+from refcodec.study.folder import digest
 from refcodec.study.precision.figure import figure_files
-from refcodec.study.precision.folder import SCHEMA, StudyFolder, digest, open_study
+from refcodec.study.precision.folder import SCHEMA, StudyFolder, open_study
 from refcodec.study.precision.measure import PARTS, Row, parts_of
 from refcodec.study.precision.points import PRECISIONS, STEPS, Calibration, RatePoint, rate_points, widths
 from refcodec.study.precision.report import csv_text, markdown_table, notes, plain_table
