@@ -102,9 +102,9 @@ def _(node: nodes.Convolution, to: Builder) -> None:
     name, fmt, integers = accumulator(node.name), weight.format, weight.integers
     op: Sums
     if node.kernel == 1:
-        op = ops.Linear(name, node.source, name, fmt, integers[:, :, 0, 0], bias)
+        op = ops.Linear(node.name, node.source, name, fmt, integers[:, :, 0, 0], bias)
     else:
-        op = ops.Convolution(name, node.source, name, fmt, 1, node.kernel // 2, integers, bias)
+        op = ops.Convolution(node.name, node.source, name, fmt, 1, node.kernel // 2, integers, bias)
     _add_layer(node, op, node.outputs, to)
 
 
@@ -112,7 +112,8 @@ def _(node: nodes.Convolution, to: Builder) -> None:
 def _(node: nodes.Depthwise, to: Builder) -> None:
     weight, bias = _constants(node, node.channels, to)
     name, padding = accumulator(node.name), node.kernel // 2
-    op = ops.DepthwiseConvolution(name, node.source, name, weight.format, 1, padding, weight.integers[:, 0], bias)
+    constants = weight.integers[:, 0], bias
+    op = ops.DepthwiseConvolution(node.name, node.source, name, weight.format, 1, padding, *constants)
     _add_layer(node, op, node.channels, to)
 
 
@@ -141,7 +142,7 @@ def _add_layer(node: Layer, op: Sums, outputs: int, to: Builder) -> None:
     to.add(op, outputs, IntFormat(bits, True))
     if node.name not in to.heads:
         multiplier, exponent = np.array(to.weights[node.name].scales(outputs)).T
-        to.add(ops.Requantise(node.name, op.target, node.name, multiplier, -exponent), outputs)
+        to.add(ops.Requantise(f"{node.name}.requantise", op.target, node.name, multiplier, -exponent), outputs)
 
 
 @add_node.register
