@@ -51,6 +51,11 @@ class InrVideo:
         """Of every picture."""
         return Geometry(self.video.architecture.width, self.video.architecture.height, 3)
 
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The only one."""
+        return (self.program,)
+
     def formats(self) -> Formats:
         """The format of every tensor that a decode may report, by name."""
         return program_formats([self.program])
