@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,61 @@ PARTS = ("img", "img_hyperprior", "motion_hyperprior", "res_hyperprior")
 TABLE_PICTURES = 64  # to count entropy tables on
 
 
+# What may be said of an implicit video: the option's name here and there.
+SAID = {
+    "frames": "frames", "size": "size", "embeddings": "embeddings", "activation": "activation", "head": "head",
+    "frequency_ratio": "ratio", "plain_enlarging": "normed", "bits": "bits", "independent_frames": "independent",
+}  # fmt: skip
+
+
 def _import(args: argparse.Namespace) -> int:
+    from refcodec.models.checkpoint import load_parameters
+    from refcodec.models.inr.importers import is_video
+
+    parameters = load_parameters(args.checkpoint)
+    if is_video(parameters):
+        _refuse(args, ("backbone", "part", "tables_from"), "an implicit video")
+        return _import_video(parameters, args)
+    _refuse(args, SAID, "a codec of pictures")
+    return _import_codec(parameters, args)
+
+
+def _refuse(args: argparse.Namespace, names: Iterable[str], kind: str) -> None:
+    """Raise RangeError RC-USAGE if one of some options was given."""
+    for name in names:
+        if getattr(args, name) is not None:
+            raise RangeError(f"--{name.replace('_', '-')} says nothing of {kind}", "RC-USAGE")
+
+
+def _import_video(parameters: Mapping[str, Any], args: argparse.Namespace) -> int:
+    from math import prod
+
+    from refcodec.models.checkpoint import load_array
+    from refcodec.models.inr.importers import import_video
+    from refcodec.models.inr.options import ImportOptions
+    from refcodec.models.inr.quantised_checkpoint import EMBEDDINGS
+    from refcodec.models.inr.trained import save_video
+
+    said = {there: getattr(args, here) for here, there in SAID.items()}
+    if args.embeddings:
+        said["embeddings"] = load_array(args.embeddings, EMBEDDINGS)
+    video = import_video(parameters, ImportOptions(**said))
+    save_video(args.output, video)
+    shape, count = video.architecture, sum(prod(array.shape) for array in video.parameters.values())
+    clip = f"{shape.frames} frames of {shape.height}x{shape.width}"
+    print(f"{args.output}: {video.provenance['origin']}, {clip}, {count} parameters")
+    return DONE
+
+
+def _import_codec(parameters: dict[str, Any], args: argparse.Namespace) -> int:
     from refcodec.models.architecture import identify, part_of
-    from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
+    from refcodec.models.checkpoint import read_metadata, save_parameters
     from refcodec.models.float_codec import FloatCodec
     from refcodec.models.latent_tables import carried, counted_tables
     from refcodec.models.parameters import check
     from refcodec.quantize.photographs import find_photographs, load_photographs
 
-    parameters, metadata = load_parameters(args.checkpoint), read_metadata(args.checkpoint)
+    metadata = read_metadata(args.checkpoint)
     if args.backbone:
         metadata["backbone"] = args.backbone
     if args.part:
@@ -119,18 +166,50 @@ def add_commands(group: Any) -> None:
 def _add_import(group: Any) -> None:
     bring = command(
         group, "import", _import, "check a float checkpoint and store it as safetensors",
-        "refcodec import bmshj2018-hyperprior-3.pth.tar -o model.safetensors",
+        "refcodec import bmshj2018-hyperprior-3.pth.tar -o model.safetensors\n"
+        "  refcodec import nerv_S.pth --frames 132 --size 720x1280 --activation silu -o video.safetensors",
     )  # fmt: skip
-    bring.add_argument("checkpoint", help="PyTorch zip checkpoint, .npz or .safetensors with CompressAI's names")
-    bring.add_argument("--backbone", choices=("ReLU", "GDN", "GDN1"), help="when the file does not say")
-    bring.add_argument("--part", choices=PARTS, help="which codec of an ssf2020 checkpoint")
     bring.add_argument(
+        "checkpoint",
+        help="PyTorch zip checkpoint, .npz or .safetensors with the names of CompressAI, NeRV, HNeRV, NeuroQuant, "
+        "HiNeRV or FFNeRV; or HNeRV's quantised video",
+    )
+    pictures = bring.add_argument_group("codecs of pictures")
+    pictures.add_argument("--backbone", choices=("ReLU", "GDN", "GDN1"), help="when the file does not say")
+    pictures.add_argument("--part", choices=PARTS, help="which codec of an ssf2020 checkpoint")
+    pictures.add_argument(
         "--tables-from", metavar="DIR", help="count entropy tables on photographs; for a model with none"
     )
-    bring.add_argument(
+    pictures.add_argument(
         "--pictures", type=int, default=TABLE_PICTURES, metavar="N", help="how many of them (default: %(default)s)"
     )
+    _add_video_options(bring.add_argument_group("implicit videos, where the file does not say"))
     bring.add_argument("-o", "--output", required=True, help="safetensors file to write")
+
+
+def _add_video_options(video: Any) -> None:
+    video.add_argument("--frames", type=int, metavar="N", help="how many")
+    video.add_argument("--size", type=size, metavar="HxW", help="of a picture")
+    video.add_argument(
+        "--embeddings", metavar="FILE",
+        help="what HNeRV's encoder gave for the frames (T, C, h, w): .npy, or `embed` in .npz, .safetensors or .pth",
+    )  # fmt: skip
+    video.add_argument("--activation", choices=("gelu", "silu"), help="of the blocks (default: gelu)")
+    video.add_argument("--head", choices=("tanh", "sigmoid"), help="at the end (default: the authors')")
+    video.add_argument(
+        "--frequency-ratio",
+        type=float,
+        metavar="R",
+        help="from one frequency of an encoding to the next (default: 1.25)",
+    )
+    video.add_argument(
+        "--plain-enlarging", action="store_const", const=False, help="HiNeRV without normalisation before it enlarges"
+    )
+    video.add_argument("--bits", type=int, metavar="B", help="that FFNeRV was trained for (default: none)")
+    video.add_argument(
+        "--independent-frames", action="store_const", const=True,
+        help="FFNeRV's frames before it aggregates them from neighbours, which is not supported",
+    )  # fmt: skip
 
 
 def _add_quantize(group: Any) -> None:
