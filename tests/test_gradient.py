@@ -11,7 +11,11 @@ from scipy.special import erf, expit
 from refcodec.gradient import activations, convolution
 from refcodec.gradient.optimiser import Adam
 
-SHAPES = [(3, 4, 1, 1, 1, 2), (2, 3, 3, 2, 5, 4), (3, 2, 5, 1, 3, 7), (1, 1, 3, 1, 1, 1), (4, 3, 5, 2, 9, 6)]
+# outputs, channels, taps, frames, height, width; planes narrower than half of the kernel among them
+SHAPES = [
+    (3, 4, 1, 1, 1, 2), (2, 3, 3, 2, 5, 4), (3, 2, 5, 1, 3, 7), (1, 1, 3, 1, 1, 1), (4, 3, 5, 2, 9, 6),
+    (3, 2, 9, 2, 2, 3), (2, 3, 9, 1, 1, 2),
+]  # fmt: skip
 
 
 def drawn(shape, seed):
@@ -43,14 +47,16 @@ def test_convolution_equals_loops(shape):
     np.testing.assert_allclose(convolution.convolution(x, weight), naive_convolution(x, weight), rtol=0, atol=1e-12)
 
 
-def test_convolution_in_strips_equals_the_whole(monkeypatch):
-    x, weight = drawn((3, 2, 13, 6), 0), drawn((4, 3, 5, 5), 1)
-    whole = convolution.convolution(x, weight), convolution.spread(drawn((4, 2, 13, 6), 2), weight)
-    weighed = convolution.weigh(x, drawn((4, 2, 13, 6), 2), 5)
+@pytest.mark.parametrize(("outputs", "channels"), [(4, 3), (2, 5)])
+def test_convolution_in_strips_equals_the_whole(monkeypatch, outputs, channels):
+    """One row at a time, through all frames, whichever side has fewer channels."""
+    x, weight = drawn((channels, 2, 13, 6), 0), drawn((outputs, channels, 5, 5), 1)
+    g = drawn((outputs, 2, 13, 6), 2)
+    whole = convolution.convolution(x, weight), convolution.spread(g, weight), convolution.weigh(x, g, 5)
     monkeypatch.setattr(convolution, "GATHER_LIMIT", 1)
-    np.testing.assert_allclose(convolution.convolution(x, weight), whole[0], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(convolution.spread(drawn((4, 2, 13, 6), 2), weight), whole[1], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(convolution.weigh(x, drawn((4, 2, 13, 6), 2), 5), weighed, rtol=0, atol=1e-12)
+    strips = convolution.convolution(x, weight), convolution.spread(g, weight), convolution.weigh(x, g, 5)
+    for found, wanted in zip(strips, whole, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -133,12 +139,15 @@ def test_hessian_vector_products_equal_those_of_autograd():
         np.testing.assert_allclose(ours, plain, rtol=1e-10, atol=1e-12)
 
 
-def test_depthwise_is_a_convolution_of_each_channel():
-    x, weight = drawn((3, 2, 6, 5), 0), drawn((3, 3, 3), 1)
+@pytest.mark.parametrize(("taps", "height", "width"), [(3, 6, 5), (9, 2, 3), (1, 2, 2)])
+def test_depthwise_is_a_convolution_of_each_channel(taps, height, width):
+    x, weight = drawn((3, 2, height, width), 0), drawn((3, taps, taps), 1)
     out = convolution.depthwise(x, weight)
     for c in range(3):
         wanted = naive_convolution(x[c : c + 1], weight[c : c + 1, None])
         np.testing.assert_allclose(out[c : c + 1], wanted, rtol=0, atol=1e-12)
+    g = drawn(x.shape, 2)
+    assert np.vdot(convolution.depthwise_weigh(x, g, taps), weight) == pytest.approx(np.vdot(g, out), rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

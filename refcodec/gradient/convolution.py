@@ -4,8 +4,11 @@ All arrays are (channel, frame, row, column), float32 or float64. A convolution 
 weights, so three functions are closed under differentiation: the derivatives of each are two of the others.
 
     convolution(x, w)   out[o] = sum over c, tap of w[o, c, tap] * x[c] at the tap, zeros outside
-    spread(g, w)        its adjoint in x
+    spread(g, w)        its adjoint in x, which is a convolution by turned weights
     weigh(x, g, kernel) its adjoint in w
+
+Each is a matrix product on the taps of one tensor, gathered before it or scattered after it: always those of the
+tensor of fewer channels.
 """
 
 from __future__ import annotations
@@ -20,62 +23,102 @@ from refcodec.kernel import kernel, parallel_kernel, prange
 GATHER_LIMIT = 1 << 19  # numbers gathered at once, about a second-level cache
 
 
+@kernel
+def _overlap(move, width):
+    # the columns i for which i + move is a column too
+    first = min(max(0, -move), width)
+    return first, max(min(width, width - move), first)
+
+
 @parallel_kernel
-def _gather(x, top, taps, out):
-    # out[c, ky, kx, n, y, i] = x[c, n, top + y + ky - taps // 2, i + kx - taps // 2]
+def _gather(x, begin, taps, out):
+    # out[c, ky, kx, y, i] = x[c, n, row + ky - taps // 2, i + kx - taps // 2] for row `row` of frame n, which is row
+    # begin + y of all frames
     height, width, half = x.shape[2], x.shape[3], taps // 2
     for c in prange(x.shape[0]):
         for ky in range(taps):
             for kx in range(taps):
-                first = max(0, half - kx)
-                last = min(width, width + half - kx)
-                for n in range(x.shape[1]):
-                    for y in range(out.shape[4]):
-                        row = top + y + ky - half
-                        if 0 <= row < height:
-                            for i in range(first):
-                                out[c, ky, kx, n, y, i] = 0
-                            for i in range(first, last):
-                                out[c, ky, kx, n, y, i] = x[c, n, row, i + kx - half]
-                            for i in range(last, width):
-                                out[c, ky, kx, n, y, i] = 0
-                        else:
-                            for i in range(width):
-                                out[c, ky, kx, n, y, i] = 0
+                first, last = _overlap(kx - half, width)
+                for y in range(out.shape[3]):
+                    frame, row = divmod(begin + y, height)
+                    row += ky - half
+                    into = out[c, ky, kx, y]
+                    if 0 <= row < height:
+                        into[:first] = 0
+                        into[first:last] = x[c, frame, row, first + kx - half : last + kx - half]
+                        into[last:] = 0
+                    else:
+                        into[:] = 0
 
 
 @parallel_kernel
-def _scatter(columns, top, taps, out):
+def _scatter(columns, begin, taps, out):
     # the adjoint of _gather, added to `out`
     height, width, half = out.shape[2], out.shape[3], taps // 2
     for c in prange(out.shape[0]):
         for ky in range(taps):
             for kx in range(taps):
-                first = max(0, half - kx)
-                last = min(width, width + half - kx)
-                for n in range(out.shape[1]):
-                    for y in range(columns.shape[4]):
-                        row = top + y + ky - half
-                        if 0 <= row < height:
-                            for i in range(first, last):
-                                out[c, n, row, i + kx - half] += columns[c, ky, kx, n, y, i]
+                first, last = _overlap(kx - half, width)
+                for y in range(columns.shape[3]):
+                    frame, row = divmod(begin + y, height)
+                    row += ky - half
+                    if 0 <= row < height:
+                        into = out[c, frame, row, first + kx - half : last + kx - half]
+                        source = columns[c, ky, kx, y, first:last]
+                        for i in range(last - first):
+                            into[i] += source[i]
 
 
 def _strips(channels: int, taps: int, shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows to gather at a time, of frames (N, H, W)."""
+    """Rows to gather at a time, counted through all frames (N, H, W)."""
     frames, height, width = shape
-    rows = max(1, GATHER_LIMIT // (channels * taps * taps * frames * width))
-    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+    total = frames * height
+    rows = max(1, GATHER_LIMIT // (channels * taps * taps * width)) if taps > 1 else total
+    return (slice(top, min(top + rows, total)) for top in range(0, total, rows))
 
 
 def _gathered(x: np.ndarray, rows: slice, taps: int) -> np.ndarray:
-    """The taps of some output rows, (C * K * K, N * rows * W)."""
-    channels, frames, _, width = x.shape
+    """The taps of some rows of all frames, (C * K * K, rows * W)."""
+    channels, _, _, width = x.shape
     if taps == 1:
-        return np.ascontiguousarray(x[:, :, rows]).reshape(channels, -1)
-    out = np.empty((channels, taps, taps, frames, rows.stop - rows.start, width), x.dtype)
+        return x.reshape(channels, -1)
+    out = np.empty((channels, taps, taps, rows.stop - rows.start, width), x.dtype)
     _gather(x, rows.start, taps, out)
     return out.reshape(channels * taps * taps, -1)
+
+
+def _columns(x: np.ndarray, rows: slice) -> np.ndarray:
+    """Some rows of all frames, (C, rows * W)."""
+    width = x.shape[3]
+    return x.reshape(len(x), -1)[:, rows.start * width : rows.stop * width]
+
+
+def _turned(weight: np.ndarray) -> np.ndarray:
+    """The weights (C, O, K, K) of the adjoint of a convolution."""
+    return weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+
+
+def _gathering(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """A convolution: taps of the input are gathered, then multiplied."""
+    outputs, channels, taps, _ = weight.shape
+    matrix = np.ascontiguousarray(weight).reshape(outputs, -1)
+    out = np.empty((outputs, *x.shape[1:]), x.dtype)
+    for rows in _strips(channels, taps, x.shape[1:]):
+        np.matmul(matrix, _gathered(x, rows, taps), out=_columns(out, rows))
+    return out
+
+
+def _scattering(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The adjoint in its input of a convolution (O, C, K, K): products are scattered to the taps of the output."""
+    outputs, channels, taps, _ = weight.shape
+    matrix = np.ascontiguousarray(weight).reshape(outputs, -1).T
+    if taps == 1:
+        return (matrix @ x.reshape(outputs, -1)).reshape(channels, *x.shape[1:])
+    out = np.zeros((channels, *x.shape[1:]), x.dtype)
+    for rows in _strips(channels, taps, x.shape[1:]):
+        columns = matrix @ _columns(x, rows)
+        _scatter(columns.reshape(channels, taps, taps, -1, x.shape[3]), rows.start, taps, out)
+    return out
 
 
 @primitive
@@ -84,13 +127,8 @@ def convolution(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
     x  (C, N, H, W);  weight  (O, C, K, K), K odd.  Returns (O, N, H, W).
     """
-    outputs, channels, taps, _ = weight.shape
-    frames, height, width = x.shape[1:]
-    matrix = weight.reshape(outputs, -1)
-    out = np.empty((outputs, frames, height, width), x.dtype)
-    for rows in _strips(channels, taps, x.shape[1:]):
-        out[:, :, rows] = (matrix @ _gathered(x, rows, taps)).reshape(outputs, frames, -1, width)
-    return out
+    x = np.ascontiguousarray(x)
+    return _gathering(x, weight) if weight.shape[1] <= weight.shape[0] else _scattering(x, _turned(weight))
 
 
 @primitive
@@ -99,16 +137,9 @@ def spread(gradient: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
     gradient  (O, N, H, W);  weight  (O, C, K, K).  Returns (C, N, H, W).
     """
-    outputs, channels, taps, _ = weight.shape
-    frames, height, width = gradient.shape[1:]
-    matrix = weight.reshape(outputs, -1).T
-    if taps == 1:
-        return (matrix @ gradient.reshape(outputs, -1)).reshape(channels, frames, height, width)
-    out = np.zeros((channels, frames, height, width), gradient.dtype)
-    for rows in _strips(channels, taps, gradient.shape[1:]):
-        columns = matrix @ np.ascontiguousarray(gradient[:, :, rows]).reshape(outputs, -1)
-        _scatter(columns.reshape(channels, taps, taps, frames, -1, width), rows.start, taps, out)
-    return out
+    gradient = np.ascontiguousarray(gradient)
+    fewer_inputs = weight.shape[1] <= weight.shape[0]
+    return _scattering(gradient, weight) if fewer_inputs else _gathering(gradient, _turned(weight))
 
 
 @primitive
@@ -117,10 +148,15 @@ def weigh(x: np.ndarray, gradient: np.ndarray, taps: int) -> np.ndarray:
 
     x  (C, N, H, W);  gradient  (O, N, H, W);  taps  K.  Returns (O, C, K, K).
     """
-    channels, outputs = x.shape[0], gradient.shape[0]
+    x, gradient = np.ascontiguousarray(x), np.ascontiguousarray(gradient)
+    return _weighed(x, gradient, taps) if len(x) <= len(gradient) else _turned(_weighed(gradient, x, taps))
+
+
+def _weighed(x: np.ndarray, gradient: np.ndarray, taps: int) -> np.ndarray:
+    channels, outputs = len(x), len(gradient)
     out = np.zeros((outputs, channels * taps * taps), x.dtype)
     for rows in _strips(channels, taps, x.shape[1:]):
-        out += np.ascontiguousarray(gradient[:, :, rows]).reshape(outputs, -1) @ _gathered(x, rows, taps).T
+        out += _columns(gradient, rows) @ _gathered(x, rows, taps).T
     return out.reshape(outputs, channels, taps, taps)
 
 
@@ -152,36 +188,38 @@ def _depthwise(x, weight, out):
     for c in prange(x.shape[0]):
         for n in range(x.shape[1]):
             for y in range(height):
-                for i in range(width):
-                    out[c, n, y, i] = 0
+                out[c, n, y] = 0
                 for ky in range(max(0, half - y), min(taps, height + half - y)):
                     for kx in range(taps):
-                        w = weight[c, ky, kx]
-                        for i in range(max(0, half - kx), min(width, width + half - kx)):
-                            out[c, n, y, i] += w * x[c, n, y + ky - half, i + kx - half]
-
-
-@kernel
-def _product(x, gradient, c, dy, dx):
-    # sum of gradient[c] * x[c] moved by (dy, dx)
-    height, width = x.shape[2], x.shape[3]
-    total = 0.0
-    for n in range(x.shape[1]):
-        for y in range(max(0, -dy), min(height, height - dy)):
-            row = x.dtype.type(0)
-            for i in range(max(0, -dx), min(width, width - dx)):
-                row += gradient[c, n, y, i] * x[c, n, y + dy, i + dx]
-            total += row
-    return total
+                        first, last = _overlap(kx - half, width)
+                        factor = weight[c, ky, kx]
+                        source = x[c, n, y + ky - half, first + kx - half : last + kx - half]
+                        into = out[c, n, y, first:last]
+                        for i in range(last - first):
+                            into[i] += factor * source[i]
 
 
 @parallel_kernel
 def _depthwise_weigh(x, gradient, out):
-    taps = out.shape[1]
+    height, width, taps = x.shape[2], x.shape[3], out.shape[1]
+    half = taps // 2
     for c in prange(x.shape[0]):
+        columns = np.empty(width, x.dtype)  # sums of the products of each column
         for ky in range(taps):
             for kx in range(taps):
-                out[c, ky, kx] = _product(x, gradient, c, ky - taps // 2, kx - taps // 2)
+                first, last = _overlap(kx - half, width)
+                columns[:] = 0
+                into = columns[first:last]
+                for n in range(x.shape[1]):
+                    for y in range(max(0, half - ky), min(height, height + half - ky)):
+                        source = x[c, n, y + ky - half, first + kx - half : last + kx - half]
+                        factors = gradient[c, n, y, first:last]
+                        for i in range(last - first):
+                            into[i] += factors[i] * source[i]
+                total = 0.0
+                for i in range(width):
+                    total += columns[i]
+                out[c, ky, kx] = total
 
 
 @primitive
@@ -190,8 +228,9 @@ def depthwise(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
     x  (C, N, H, W);  weight  (C, K, K), K odd.  Returns (C, N, H, W).
     """
+    x = np.ascontiguousarray(x)
     out = np.empty_like(x)
-    _depthwise(x, weight, out)
+    _depthwise(x, np.ascontiguousarray(weight), out)
     return out
 
 
@@ -199,7 +238,7 @@ def depthwise(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def depthwise_weigh(x: np.ndarray, gradient: np.ndarray, taps: int) -> np.ndarray:
     """The adjoint of `depthwise` in its weights.  Returns (C, K, K)."""
     out = np.empty((x.shape[0], taps, taps), x.dtype)
-    _depthwise_weigh(x, gradient, out)
+    _depthwise_weigh(np.ascontiguousarray(x), np.ascontiguousarray(gradient), out)
     return out
 
 
