@@ -21,7 +21,7 @@ from refcodec.errors import RangeError
 from refcodec.formats import IntFormat
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.quantize.layers import round_half_up
-from refcodec.quantize.observers import minmax_step
+from refcodec.quantize.observers import minmax_step, squared_error
 
 CHANNEL, TENSOR = "channel", "tensor"
 GRANULARITIES = (CHANNEL, TENSOR)
@@ -90,15 +90,20 @@ def range_steps(array: np.ndarray, bits: int) -> np.ndarray:
 
 
 def first_steps(parameter: Parameter, array: np.ndarray, bits: int, granularity: str = CHANNEL) -> np.ndarray:
-    """Steps to begin with: of a weight by its range, of a bias or a grid the smallest ones that saturate nothing.
+    """Steps to begin with: the smallest that saturate nothing, or by range where that has less squared error.
 
     array  float of the parameter's shape.  Returns (n,) float64.
 
-    Codes have no zero point, so sharing a range that is not centred saturates one end. Weights gain by that where
-    bits are few; the few outliers of an embedding are what it says of a frame.
+    Codes have no zero point, so sharing a range that is not centred saturates one end. Weights of few bits gain by
+    that, others lose more than by rounding. What is not a weight never saturates: the few outliers of an embedding are
+    what it says of a frame.
     """
-    split = rows(parameter, array, granularity)
-    return range_steps(split, bits) if parameter.kind == WEIGHT else minmax_step(split, IntFormat(bits, True))
+    fmt, split = IntFormat(bits, True), rows(parameter, array, granularity)
+    whole = minmax_step(split, fmt)
+    if parameter.kind != WEIGHT:
+        return whole
+    shared = range_steps(split, bits)
+    return np.where(squared_error(split, shared, fmt) < squared_error(split, whole, fmt), shared, whole)
 
 
 def binary16_patterns(steps: np.ndarray) -> np.ndarray:
