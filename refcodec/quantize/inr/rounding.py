@@ -73,6 +73,10 @@ class Rounding:
         """The real values between the two integers; autograd can differentiate them."""
         return self.steps * self.integers(rise(variables))
 
+    def nearest(self) -> Quantised:
+        """The nearest integers, halves upwards."""
+        return self.quantised(self.first)
+
     def quantised(self, variables: np.ndarray) -> Quantised:
         """The integers that the variables are nearer to, halves upwards."""
         chosen = self.integers((rise(variables) >= 0.5).astype(np.float32))
