@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from refcodec.errors import HardwareError
 from refcodec.fixed import convolution_size, phase_taps, transposed_size
 from refcodec.formats import MAX_SHIFT, IntFormat, multiplier_bits
-from refcodec.program.operations import Convolution, Requantise, TransposedConvolution
+from refcodec.program.operations import Convolution, Linear, Requantise, TransposedConvolution
 from refcodec.program.program import Program
 
 MAX_LANES = 16
@@ -42,15 +42,22 @@ def address_bits(depth: int) -> int:
 def layer_operations(program: Program, layer: str) -> tuple[Convolution | TransposedConvolution, Requantise | None]:
     """The convolution of that name and the requantisation that reads its accumulators, if any (SPEC HW-1).
 
-    Raises HardwareError RC-HW-CONFIG where `layer` is no convolution, ModelError where it does not exist.
+    A linear layer comes as the convolution of kernel 1 that it equals.
+    Raises HardwareError RC-HW-CONFIG where `layer` is neither, ModelError where it does not exist.
     """
     operation = program.operation(layer)
+    if isinstance(operation, Linear):
+        operation = _as_convolution(operation)
     if not isinstance(operation, Convolution | TransposedConvolution):
         raise HardwareError("RC-HW-CONFIG", f"{layer} is a {operation.kind}; the engine runs convolutions")
     for follower in program.operations:
         if isinstance(follower, Requantise) and follower.source == operation.target:
             return operation, follower
     return operation, None
+
+
+def _as_convolution(op: Linear) -> Convolution:
+    return Convolution(op.name, op.source, op.target, op.weight_format, 1, 0, op.weight[:, :, None, None], op.bias)
 
 
 @dataclass(frozen=True, slots=True)

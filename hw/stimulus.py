@@ -144,7 +144,7 @@ def layer_stimulus(program: Program, layer: str, x: np.ndarray, pi: int, po: int
         raise ShapeError(f"{layer} takes ({source.channels}, H, W), got {x.shape}")
     source.format.check(x, source.name)
     parameters = EngineParameters.from_program(program, layer, int(x.shape[1]), int(x.shape[2]), pi, po)
-    y = operation.run([x.astype(source.format.dtype)], [source], target)
+    y = program.operation(layer).run([x.astype(source.format.dtype)], [source], target)
     if requantise is not None:
         y = requantise.run([y], [target], program.tensor(requantise.target))
     return Stimulus(

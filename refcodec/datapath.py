@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hw.convert import convert_layer
 from hw.cosim import CosimResult, cosim
 from hw.simulate import SimulationResult, simulate_layer
-from refcodec.codecs.codec import Codec
+from refcodec.codecs.codec import Codec, Formats
 from refcodec.codecs.family import codec_of
+from refcodec.codecs.inr.codec import InrVideo
+from refcodec.codecs.inr.stream import MAGIC
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.describe import table
-from refcodec.errors import HardwareError
+from refcodec.errors import HardwareError, RangeError
 from refcodec.files import read_bytes
-from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
-from refcodec.program.model_file import Model, load_model
-from refcodec.program.operations import Convolution, TransposedConvolution
+from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, resolve, shipped_path
+from refcodec.program.model_file import load_model, model_from_bytes
+from refcodec.program.operations import Convolution, Linear, TransposedConvolution
 from refcodec.program.program import Program
 
 SMALL_TILE = (2, 2)  # what MyHDL and GHDL simulate in seconds; smaller where the tensor is
 Taps = dict[str, np.ndarray]
 Lanes = tuple[int, int]
+
+
+class Decoder(Protocol):
+    """What a stimulus needs of a decoder of pictures or of an implicit video."""
+
+    @property
+    def programs(self) -> Sequence[Program]:
+        """The programs, in the order in which a decode runs them first."""
+
+    def formats(self) -> Formats:
+        """The format of every tensor that a decode may report, by name."""
 
 
 def photograph_latents() -> tuple[np.ndarray, np.ndarray]:
@@ -60,23 +74,50 @@ def stream_taps(codec: Codec, stream: str | None) -> Taps:
     return taps
 
 
-def layers(codec: Codec) -> dict[str, Program]:
+def video_taps(video: InrVideo, frame: int) -> Taps:
+    """Every tensor of a frame's decode.  Raises RangeError."""
+    taps: Taps = {}
+    video.decode(frame, taps.__setitem__)
+    return taps
+
+
+def named_decode(name: str, stream: str | None = None, frame: int | None = None) -> tuple[Decoder, Taps]:
+    """A decoder, and every tensor of one decode.
+
+    name  model (.rcm) or implicit video (.rcv), a file or the shipped name of one
+    stream  what a model decodes, None for the shipped photograph;  frame  of a video, None for its first.
+    Raises FileError, ModelError, StreamError, HardwareError, RangeError, RC-USAGE for what the other kind takes.
+    """
+    path = resolve(name, ".rcm", ".rcv")
+    content = read_bytes(path)
+    if content[: len(MAGIC)] == MAGIC:
+        if stream is not None:
+            raise RangeError("--stream is for models: an implicit video is a stream by itself", "RC-USAGE")
+        video = InrVideo.from_bytes(content)
+        return video, video_taps(video, frame or 0)
+    if frame is not None:
+        raise RangeError("--frame is for implicit videos", "RC-USAGE")
+    codec = codec_of(model_from_bytes(content, path.name))
+    return codec, stream_taps(codec, stream)
+
+
+def layers(decoder: Decoder) -> dict[str, Program]:
     """Name of every layer that the engine runs and whose input a decode reports, in order of decoding, its program."""
-    reported = codec.formats()
+    reported = decoder.formats()
     return {
         op.name: program
-        for program in codec.programs
+        for program in decoder.programs
         for op in program.operations
-        if isinstance(op, Convolution | TransposedConvolution) and op.source in reported
+        if isinstance(op, Convolution | TransposedConvolution | Linear) and op.source in reported
     }
 
 
-def layer_input(codec: Codec, layer: str, taps: Taps, tile: tuple[int, int] | None) -> np.ndarray:
+def layer_input(decoder: Decoder, layer: str, taps: Taps, tile: tuple[int, int] | None) -> np.ndarray:
     """What the layer reads: the whole tensor, or the tile (height, width) in its middle.
 
     Raises HardwareError RC-HW-CONFIG for an unknown layer or a tile larger than the tensor.
     """
-    known = layers(codec)
+    known = layers(decoder)
     if layer not in known:
         raise HardwareError("RC-HW-CONFIG", f"no layer {layer!r}; there are {', '.join(known)}")
     x = taps[known[layer].operation(layer).reads[0]]
@@ -88,10 +129,10 @@ def layer_input(codec: Codec, layer: str, taps: Taps, tile: tuple[int, int] | No
     return x[:, top : top + tile[0], left : left + tile[1]]
 
 
-def small_input(codec: Codec, layer: str, taps: Taps, tile: tuple[int, int] = SMALL_TILE) -> np.ndarray:
+def small_input(decoder: Decoder, layer: str, taps: Taps, tile: tuple[int, int] = SMALL_TILE) -> np.ndarray:
     """The middle of what the layer reads, no larger than `tile` and no larger than there is."""
-    height, width = layer_input(codec, layer, taps, None).shape[1:]
-    return layer_input(codec, layer, taps, (min(tile[0], height), min(tile[1], width)))
+    height, width = layer_input(decoder, layer, taps, None).shape[1:]
+    return layer_input(decoder, layer, taps, (min(tile[0], height), min(tile[1], width)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,35 +192,32 @@ class CosimReport:
 
 
 def simulate(
-    model: Model, layer: str, lanes: Lanes, stream: str | None, tile: tuple[int, int] | None, vcd: str | None
+    decoder: Decoder, taps: Taps, layer: str, lanes: Lanes, tile: tuple[int, int] | None, vcd: str | None
 ) -> SimulationReport:
-    """Simulate a layer in MyHDL on a tile of a stream's tensors.
+    """Simulate a layer in MyHDL on a tile of a decode's tensors (see `named_decode`).
 
-    lanes  PI and PO;  stream  path or None for the shipped photograph;  tile  height and width, None for 2x2
-    vcd  wave file to write, or None.  Raises HardwareError, FileError, StreamError.
+    lanes  PI and PO;  tile  height and width, None for 2x2;  vcd  wave file to write, or None.
+    Raises HardwareError, FileError.
     """
-    codec = codec_of(model)
-    taps = stream_taps(codec, stream)
-    x = small_input(codec, layer, taps) if tile is None else layer_input(codec, layer, taps, tile)
-    return SimulationReport(layer, simulate_layer(layers(codec)[layer], layer, x, *lanes, vcd=vcd))
+    x = small_input(decoder, layer, taps) if tile is None else layer_input(decoder, layer, taps, tile)
+    return SimulationReport(layer, simulate_layer(layers(decoder)[layer], layer, x, *lanes, vcd=vcd))
 
 
 def convert(
-    model: Model,
+    decoder: Decoder,
+    taps: Taps,
     layer: str,
     lanes: Lanes,
-    stream: str | None,
     tile: tuple[int, int] | None,
     language: str,
     output: str,
 ) -> dict[str, Any]:
-    """Write a layer as HDL with its test bench and a stream's tensors as vectors (arguments as of `simulate`).
+    """Write a layer as HDL with its test bench and a decode's tensors as vectors (arguments as of `simulate`).
 
     tile  None for the whole layer;  language  "verilog" or "vhdl".  Returns the manifest.
     """
-    codec = codec_of(model)
-    x = layer_input(codec, layer, stream_taps(codec, stream), tile)
-    return convert_layer(layers(codec)[layer], layer, x, language, output, *lanes)
+    x = layer_input(decoder, layer, taps, tile)
+    return convert_layer(layers(decoder)[layer], layer, x, language, output, *lanes)
 
 
 def cosimulate(folder: str) -> CosimReport:

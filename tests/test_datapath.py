@@ -10,6 +10,8 @@ import pytest
 
 from hw.cosim import CosimResult
 from refcodec import datapath
+from refcodec.codecs.inr.codec import InrVideo
+from refcodec.codecs.inr.stream import pack
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.datapath import (
     SMALL_TILE,
@@ -18,12 +20,13 @@ from refcodec.datapath import (
     convert,
     layer_input,
     layers,
+    named_decode,
     photograph_latents,
     run_programs,
     simulate,
     stream_taps,
 )
-from refcodec.errors import FileError, HardwareError, StreamError
+from refcodec.errors import FileError, HardwareError, RangeError, StreamError
 from refcodec.models.shipped import (
     DEFAULT_FLOAT,
     DEFAULT_MODEL,
@@ -35,6 +38,7 @@ from refcodec.models.trained import load_trained
 from refcodec.program.model_file import Model, load_model
 from refcodec.quantize.integerise import integerise
 from refcodec.quantize.recipe import load_recipe
+from refcodec.vectorgen.tiny_videos import HINERV, HNERV, tiny_video
 
 SOURCES = {
     "h_s.0": "z_hat", "h_s.2": "h_s.1", "h_s.4": "h_s.3",
@@ -55,6 +59,14 @@ def codec(model: Model) -> ScaleHyperprior:
 @pytest.fixture(scope="module")
 def taps(codec: ScaleHyperprior) -> Taps:
     return stream_taps(codec, None)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stream of a small HNeRV of five frames."""
+    path = tmp_path_factory.mktemp("clip") / "clip.rcv"
+    path.write_bytes(pack(tiny_video(HNERV, 1)))
+    return path
 
 
 def numbered(shape: tuple[int, int, int]) -> np.ndarray:
@@ -160,10 +172,57 @@ def test_layer_input_refuses_what_is_no_layer(layer: str, codec: ScaleHyperprior
         layer_input(codec, layer, taps, None)
 
 
+# --- what a name stands for
+
+
+def test_named_decode_of_a_model_is_that_of_its_photograph_or_stream(taps: Taps) -> None:
+    for arguments in ((DEFAULT_MODEL,), (str(shipped_path(DEFAULT_MODEL, ".rcm")), None, None)):
+        decoder, found = named_decode(*arguments)
+        assert isinstance(decoder, ScaleHyperprior)
+        assert set(found) == set(taps)
+        assert np.array_equal(found["x_hat"], taps["x_hat"])
+
+
+def test_named_decode_of_a_video_is_that_of_one_frame(clip: Path, tmp_path: Path) -> None:
+    video = InrVideo.from_bytes(clip.read_bytes())
+    for frame, wanted in ((None, 0), (0, 0), (3, 3)):
+        decoder, found = named_decode(str(clip), None, frame)
+        assert isinstance(decoder, InrVideo)
+        assert found["t"].tolist() == [[[wanted]]]
+        assert set(found) == set(video.formats())
+        picture = found["picture"][:, : video.geometry.height, : video.geometry.width].transpose(1, 2, 0)
+        assert np.array_equal(picture, video.decode(wanted))
+    for frame in (-1, 5):
+        with pytest.raises(RangeError, match=rf"^RC-RANGE: there are frames 0\.\.4, not {frame}"):
+            named_decode(str(clip), None, frame)
+    (tmp_path / "cut.rcv").write_bytes(clip.read_bytes()[:-1])
+    with pytest.raises(StreamError, match=r"^RC-STREAM-TRUNCATED: "):
+        named_decode(str(tmp_path / "cut.rcv"))
+
+
+def test_named_decode_refuses_what_the_other_kind_takes(clip: Path) -> None:
+    with pytest.raises(RangeError, match=r"^RC-USAGE: --stream is for models: an implicit video is a stream"):
+        named_decode(str(clip), str(clip))
+    with pytest.raises(RangeError, match=r"^RC-USAGE: --frame is for implicit videos"):
+        named_decode(DEFAULT_MODEL, None, 0)
+    with pytest.raises(FileError, match=r"^RC-FILE-READ: no file nowhere, and nothing shipped of that name \(balle"):
+        named_decode("nowhere")
+
+
+def test_layers_of_a_video_are_those_of_its_architecture(clip: Path) -> None:
+    assert list(layers(named_decode(str(clip))[0])) == ["stem.0", "blocks.0", "blocks.1", "blocks.2", "head"]
+    hinerv = InrVideo.of(tiny_video(HINERV, 1))
+    assert "stages.0.0.expand" in layers(hinerv)
+    with pytest.raises(HardwareError, match=r"^RC-HW-CONFIG: no layer 'stages\.0\.0\.depthwise'; there are stem, "):
+        layer_input(hinerv, "stages.0.0.depthwise", {}, None)
+
+
 # --- what is handed to the hardware
 
 
-def test_simulate_hands_over_tile_lanes_and_wave(model: Model, taps: Taps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulate_hands_over_tile_lanes_and_wave(
+    codec: ScaleHyperprior, taps: Taps, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     class Result:
@@ -175,7 +234,7 @@ def test_simulate_hands_over_tile_lanes_and_wave(model: Model, taps: Taps, monke
         return Result
 
     monkeypatch.setattr(datapath, "simulate_layer", simulate_layer)
-    report = simulate(model, "g_s.2", (4, 2), None, None, "wave.vcd")
+    report = simulate(codec, taps, "g_s.2", (4, 2), None, "wave.vcd")
     ((name, layer, x, pi, po, vcd),) = seen
     assert (name, layer, pi, po, vcd) == ("g_s", "g_s.2", 4, 2, "wave.vcd")
     height, width = taps["g_s.1"].shape[1:]
@@ -194,16 +253,17 @@ def test_simulate_without_a_tile_takes_small_pictures(model: Model, tmp_path: Pa
 
     (tmp_path / "small.rcb").write_bytes(encode_picture(np.zeros((8, 8, 3), np.uint8), model))
     monkeypatch.setattr(datapath, "simulate_layer", lambda program, layer, x, *lanes, vcd: x.shape)
-    simulate(model, "h_s.0", (8, 8), str(tmp_path / "small.rcb"), None, None)
+    small = named_decode(DEFAULT_MODEL, str(tmp_path / "small.rcb"))
+    simulate(*small, "h_s.0", (8, 8), None, None)
 
 
 def test_convert_hands_over_the_whole_layer_or_a_tile(
-    model: Model, taps: Taps, monkeypatch: pytest.MonkeyPatch
+    codec: ScaleHyperprior, taps: Taps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     monkeypatch.setattr(datapath, "convert_layer", lambda *arguments: seen.append(arguments) or {"files": []})
-    convert(model, "h_s.2", (8, 4), None, None, "vhdl", "rtl")
-    convert(model, "h_s.2", (8, 4), None, (1, 3), "verilog", "rtl")
+    convert(codec, taps, "h_s.2", (8, 4), None, "vhdl", "rtl")
+    convert(codec, taps, "h_s.2", (8, 4), (1, 3), "verilog", "rtl")
     (program, layer, x, *rest), (_, _, tile, *_) = seen
     assert (program.name, layer) == ("h_s", "h_s.2")
     assert rest == ["vhdl", "rtl", 8, 4]

@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refcodec.cli.parsing import DONE, MISMATCH, add_group, add_model, command, load, report, size
+from refcodec.cli.parsing import DONE, MISMATCH, add_group, command, report, size
+from refcodec.models.shipped import DEFAULT_MODEL
 
 
 def _hw_simulate(args: argparse.Namespace) -> int:
-    from refcodec.datapath import simulate
+    from refcodec.datapath import named_decode, simulate
 
-    result = simulate(load(args.model), args.layer, _lanes(args), args.stream, args.tile, args.vcd)
+    decode = named_decode(args.model, args.stream, args.frame)
+    result = simulate(*decode, args.layer, _lanes(args), args.tile, args.vcd)
     report(args, result.as_json(), result.as_text())
     return DONE if result.passed else MISMATCH
 
 
 def _hw_convert(args: argparse.Namespace) -> int:
-    from refcodec.datapath import convert
+    from refcodec.datapath import convert, named_decode
 
-    manifest = convert(load(args.model), args.layer, _lanes(args), args.stream, args.tile, args.to, args.output)
+    decode = named_decode(args.model, args.stream, args.frame)
+    manifest = convert(*decode, args.layer, _lanes(args), args.tile, args.to, args.output)
     print(f"{args.output}: {len(manifest['files'])} files for {args.layer}, {manifest['cycles']['run']} cycles")
     return DONE
 
@@ -52,9 +55,14 @@ def add_commands(group: Any) -> None:
     convert.add_argument("--to", choices=("verilog", "vhdl"), required=True, help="language")
     convert.add_argument("-o", "--output", required=True, help="folder to write")
     for parser in (simulate, convert):
-        add_model(parser, positional=True)
-        parser.add_argument("--layer", required=True, help="such as h_s.0 or g_s.6")
+        parser.add_argument(
+            "model", nargs="?", default=DEFAULT_MODEL, help="model or implicit video, a file or a shipped name"
+        )
+        parser.add_argument("--layer", required=True, help="such as h_s.0 or g_s.6; blocks.2 of a video")
         parser.add_argument("--stream", metavar="FILE", help="stream whose tensors are the stimulus (default: shipped)")
+        parser.add_argument(
+            "--frame", type=int, metavar="N", help="of a video, whose tensors are the stimulus (default: 0)"
+        )
         parser.add_argument("--tile", type=size, metavar="HxW", help="input tile (default: 2x2, or whole to convert)")
         parser.add_argument("--pi", type=int, default=8, help="input lanes (default: %(default)s)")
         parser.add_argument("--po", type=int, default=8, help="output lanes (default: %(default)s)")

@@ -11,6 +11,7 @@ FLOATS = ("balle2018-relu-n32-m64-lambda0130", "balle2018-gdn-n32-m64-lambda0130
 DEFAULT_FLOAT = FLOATS[0]
 DEFAULT_MODEL = f"{DEFAULT_FLOAT}-w8a8"
 DEFAULT_STREAM = "photograph"
+DEFAULT_CLIP = "bunny"
 RECIPES = ("w4a4", "w8a8", "w12a12", "w16a16")
 
 
@@ -19,12 +20,15 @@ def _folder() -> Path:
 
 
 def shipped_names(suffix: str = ".safetensors") -> list[str]:
-    """The shipped names of one kind, sorted: `.safetensors` floats, `.rcm` models, `.json` recipes, `.rcb` streams."""
+    """The shipped names of one kind, sorted.
+
+    suffix  `.safetensors` floats, `.rcm` models, `.json` recipes, `.rcb` streams, `.rcv` implicit videos.
+    """
     return sorted(path.name.removesuffix(suffix) for path in _folder().glob(f"*{suffix}"))
 
 
 def shipped_path(name: str, suffix: str = ".safetensors") -> Path:
-    """The file of a shipped model, recipe or stream.
+    """The file of a shipped model, recipe, stream or clip.
 
     name  one of `shipped_names(suffix)`.  Raises ModelError RC-MODEL-FILE naming those known.
     """
@@ -34,18 +38,18 @@ def shipped_path(name: str, suffix: str = ".safetensors") -> Path:
     return _folder() / f"{name}{suffix}"
 
 
-def resolve(name: str, suffix: str) -> Path:
+def resolve(name: str, *suffixes: str) -> Path:
     """What a user means by a name: a file if there is one, else what is shipped under it.
 
-    Raises FileError RC-FILE-READ naming what is shipped.
+    suffixes  of `shipped_names`: the kinds that are wanted.  Raises FileError RC-FILE-READ naming what is shipped.
     """
     if Path(name).is_file():
         return Path(name)
-    try:
-        return shipped_path(name, suffix)
-    except ModelError as error:
-        known = ", ".join(shipped_names(suffix))
-        raise FileError("RC-FILE-READ", f"no file {name}, and nothing shipped of that name ({known})") from error
+    for suffix in suffixes:
+        if name in shipped_names(suffix):
+            return shipped_path(name, suffix)
+    known = ", ".join(known for suffix in suffixes for known in shipped_names(suffix))
+    raise FileError("RC-FILE-READ", f"no file {name}, and nothing shipped of that name ({known})")
 
 
 def recipe_name(precision: str) -> str:
