@@ -49,6 +49,14 @@ ORIGINS = {
 }  # fmt: skip
 
 
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+def layer(name: str, *shape: int) -> Arrays:
+    return {f"{name}.weight": zeros(*shape), f"{name}.bias": zeros(shape[0])}
+
+
 def loaded(name: str) -> Arrays:
     return load_parameters(FOLDER / f"{name}.pth")
 
@@ -154,6 +162,58 @@ def test_import_takes_a_smaller_picture_of_the_same_network() -> None:
     assert largest_difference("nerv", cropped) < TOLERANCE
 
 
+# --- the authors' own sizes, whose parameters they and others have counted
+
+
+def count(video: TrainedVideo) -> int:
+    return sum(array.size for array in video.parameters.values())
+
+
+def test_import_of_hnerv_of_one_and_a_half_million_parameters() -> None:
+    """The shapes of the repository's `quant_vid.pth`: 1,488,276 parameters and 132 embeddings of 128 numbers."""
+    shapes = [(1425, 68, 1), (768, 57, 3), (640, 48, 5), (132, 40, 5), (112, 33, 5)]
+    parameters = layer("decoder.0.conv.downconv", 68, 16, 1, 1) | layer("head_layer", 3, 28, 3, 3)
+    for k, (outputs, inputs, kernel) in enumerate(shapes, 1):
+        parameters |= layer(f"decoder.{k}.conv.upconv.0", outputs, inputs, kernel, kernel)
+    video = import_video(parameters, ImportOptions(embeddings=zeros(132, 16, 2, 4)))
+    assert count(video) == 1_488_276 + 132 * 128
+    assert (video.architecture.height, video.architecture.width) == (640, 1280)
+    assert isinstance(video.architecture, Shuffled)
+    assert [block.stride for block in video.architecture.blocks] == [5, 4, 4, 2, 2]
+
+
+def test_import_of_nerv_s() -> None:
+    """`--fc_hw_dim 9_16_26 --expansion 1 --strides 5 2 2 2 2 --lower-width 96`: 3,201,905 parameters."""
+    parameters = layer("stem.0", 512, 80) | layer("stem.2", 9 * 16 * 26, 512) | layer("head_layers.4", 3, 96, 1, 1)
+    widths = [26, 26, 96, 96, 96, 96]
+    for k, stride in enumerate((5, 2, 2, 2, 2)):
+        parameters |= layer(f"layers.{k}.conv.conv", widths[k + 1] * stride**2, widths[k], 3, 3)
+    video = import_video(parameters, ImportOptions(frames=132, size=(720, 1280)))
+    assert count(video) == 3_201_905
+    assert video.architecture.base == (9, 16)
+
+
+def test_import_of_hinerv_s() -> None:
+    """`bunny-hinerv-s_1280x720`: 3.25 million parameters."""
+    parameters = layer("decoder.stem.conv", 280, 24, 3, 3) | layer("decoder.head.linear", 3, 35)
+    parameters |= {f"encoding.grids.{n}.weight": zeros((40 >> n) * 18 * 32, 8 << n) for n in range(2)}
+    width = 280
+    for k, (factor, depth, expansion) in enumerate(((5, 3, 4), (2, 3, 4), (2, 3, 4), (2, 1, 1))):
+        stage, channels = f"decoder.blocks.{k}", 16 >> k
+        for n in range(3):
+            parameters[f"{stage}.1.enc.grids.{n}.weight"] = zeros(132 >> n, factor**2 * (channels << n))
+        parameters |= layer(f"{stage}.1.enc.linear", width, 7 * channels)
+        for j in range(2, 2 + depth):
+            parameters[f"{stage}.{j}.dconv.weight"] = zeros(width, 1, 3, 3)
+            inputs, width = width, 280 >> k
+            parameters[f"{stage}.{j}.fc1.weight"] = zeros(width * expansion, inputs)
+            parameters[f"{stage}.{j}.fc2.weight"] = zeros(width, width * expansion)
+    video = import_video(parameters, ImportOptions(frames=132, size=(720, 1280)))
+    assert round(count(video), -4) == 3_250_000
+    assert isinstance(video.architecture, Hierarchical)
+    assert [stage.factor for stage in video.architecture.stages] == [5, 2, 2, 2]
+
+
 # --- names and wrappers
 
 
@@ -252,14 +312,6 @@ def change(name: str, other: Mapping[str, np.ndarray | None]) -> Arrays:
     """A checkpoint with arrays replaced, added, or left out where None."""
     parameters: dict[str, np.ndarray | None] = {**loaded(name), **other}
     return {key: array for key, array in parameters.items() if array is not None}
-
-
-def zeros(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.float32)
-
-
-def layer(name: str, *shape: int) -> Arrays:
-    return {f"{name}.weight": zeros(*shape), f"{name}.bias": zeros(shape[0])}
 
 
 FIRST, STAGES = "layers.0.conv.conv", "decoder.blocks"
