@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from math import prod
 from typing import Any
 
+from refcodec.codecs.inr.architecture import Architecture, Shuffled
+from refcodec.codecs.inr.limits import load
+from refcodec.codecs.inr.stream import read_layout, tensor_sizes
 from refcodec.codecs.stream import Stream
 from refcodec.program.model_file import Model
 from refcodec.program.program import Program
@@ -67,6 +72,75 @@ def describe_stream(stream: Stream) -> dict[str, Any]:
         "bytes": stream.size,
         "sections": {tag: len(payload) for tag, payload in stream.payloads.items()},
     }
+
+
+def describe_video(content: bytes) -> dict[str, Any]:
+    """Network, formats and sizes of the stream of an implicit video, every byte of it counted (SPEC RCV-1).
+
+    Raises StreamError.
+    """
+    layout, tensors = read_layout(content), tensor_sizes(content)
+    architecture = layout.architecture
+    asked = load(architecture.nodes())
+    return {
+        "kind": "implicit video",
+        "frames": architecture.frames,
+        "width": architecture.width,
+        "height": architecture.height,
+        "bytes": len(content),
+        "bits_per_pixel": 8 * len(content) / (architecture.frames * architecture.width * architecture.height),
+        "parameters": asked.parameters,
+        "multiplications": asked.multiplications,
+        "activations": str(layout.activations),
+        "network": network_text(architecture),
+        "architecture": {"kind": type(architecture).__name__.lower(), **asdict(architecture)},
+        "description_bytes": len(content) - sum(tensor.step_bytes + tensor.value_bytes for tensor in tensors),
+        "tensors": [asdict(tensor) for tensor in tensors],
+    }
+
+
+def network_text(architecture: Architecture) -> str:
+    """An architecture in a line."""
+    grids = " + ".join(f"{level.tensors}x{level.channels}" for level in architecture.grids)
+    source = f"grids {grids}" if grids else "sines and cosines"
+    rows, columns = architecture.base
+    if isinstance(architecture, Shuffled):
+        parts = [f"{source} at {rows}x{columns}", *(f"1x1 -> {width}" for width in architecture.stem)]
+        parts += [f"{b.kernel}x{b.kernel} -> {b.channels} x{b.stride}" for b in architecture.blocks]
+    else:
+        kernel = architecture.stem_kernel
+        parts = [f"{source} at {rows}x{columns}", f"{kernel}x{kernel} -> {architecture.channels}"]
+        parts += [f"x{s.factor}, depth {s.depth} -> {s.channels}" for s in architecture.stages]
+    return "; ".join([*parts, architecture.head])
+
+
+def video_text(description: dict[str, Any]) -> str:
+    """The description of an implicit video for people."""
+    head = ["tensor", "shape", "bits", "steps", "step bytes", "coder", "bytes", "bits per integer"]
+    rows = []
+    for tensor in description["tensors"]:
+        count = prod(tensor["shape"])
+        coder = tensor["coder"] + (" trellis" if tensor["dependent"] else "")
+        shape = "x".join(map(str, tensor["shape"]))
+        each = round(8 * tensor["value_bytes"] / count, 3)
+        rows.append(
+            [
+                tensor["name"], shape, tensor["bits"], tensor["steps"], tensor["step_bytes"],
+                coder, tensor["value_bytes"], each,
+            ]
+        )  # fmt: skip
+    size = f"{description['width']}x{description['height']}"
+    return "\n".join(
+        [
+            f"{description['frames']} frames of {size}, {description['bytes']} bytes "
+            f"({description['bits_per_pixel']:.5f} bit per pixel), activations {description['activations']}",
+            f"{description['parameters']} parameters, {description['multiplications']} multiplications for a frame",
+            description["network"],
+            "",
+            table(rows, head),
+            f"description, checksums: {description['description_bytes']} bytes",
+        ]
+    )
 
 
 def model_text(description: dict[str, Any]) -> str:

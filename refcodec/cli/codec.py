@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from refcodec.cli.parsing import DONE, MISMATCH, add_model, command, load, report
+from refcodec.cli import video
+from refcodec.cli.parsing import DONE, MISMATCH, add_model, command, load, report, size
+from refcodec.errors import RangeError
 from refcodec.files import read_bytes
 from refcodec.models.shipped import DEFAULT_MODEL, resolve, shipped_names
 
@@ -43,8 +45,14 @@ def _decode(args: argparse.Namespace) -> int:
     from refcodec.models.architecture import ENTROPY_PARAMETERS
     from refcodec.models.latent_file import write_latent
 
+    content = read_bytes(args.stream)
+    if video.is_video(content):
+        return video.decode_video(args, content)
+    for name in ("frames", "patches"):
+        if getattr(args, name):
+            raise RangeError(f"--{name} is for implicit videos, {args.stream} is a picture", "RC-USAGE")
     model = load(args.model)
-    codec, content = codec_of(model), read_bytes(args.stream)
+    codec = codec_of(model)
     is_latent = model.family == ENTROPY_PARAMETERS
     taps: dict[str, Any] = {}
     result = codec.decode(content, taps.__setitem__ if args.taps else None)
@@ -79,6 +87,8 @@ def _info(args: argparse.Namespace) -> int:
     stream_name = args.file in shipped_names(".rcb") and not os.path.exists(args.file)
     path = resolve(args.file, ".rcb" if stream_name else ".rcm")
     content = read_bytes(path)
+    if video.is_video(content):
+        return video.describe(args, content)
     if content[: len(MAGIC)] == MAGIC:
         stream = describe_stream(parse(content))
         report(args, stream, stream_text(stream))
@@ -101,10 +111,19 @@ def add_commands(group: Any) -> None:
     encode.add_argument("-o", "--output", required=True, help="stream to write")
 
     decode = command(group, "decode", _decode, "decode a stream in integers", "refcodec decode photo.rcb -o photo.png")
-    decode.add_argument("stream", help="stream (.rcb)")
+    decode.add_argument("stream", help="stream of a picture (.rcb) or of an implicit video (.rcv)")
     add_model(decode)
-    decode.add_argument("--taps", metavar="DIR", help="also write every tensor on the way")
-    decode.add_argument("-o", "--output", required=True, help="lossless picture, such as .png; or .npy for latents")
+    decode.add_argument("--taps", metavar="DIR", help="also write every tensor on the way; of one frame of a video")
+    decode.add_argument(
+        "--frames", type=video.frame_numbers, metavar="LIST", help="of a video, such as 10-20 or 5,3 (default: all)"
+    )
+    decode.add_argument(
+        "--patches", type=size, metavar="HxW", help="decode a video in parts of this size, which gives the same bytes"
+    )
+    decode.add_argument(
+        "-o", "--output", required=True,
+        help="lossless picture, such as .png; .npy for latents; of a video a folder of PNGs or a .gif",
+    )  # fmt: skip
 
     info = command(group, "info", _info, "describe a model or a stream", "refcodec info photo.rcb --json")
     info.add_argument("file", nargs="?", default=DEFAULT_MODEL, help="model file, stream, or shipped name")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from refcodec.cli.parsing import DONE, add_model, command, load, size
+from refcodec.cli.video import is_video
 from refcodec.errors import RangeError
 from refcodec.files import read_bytes
 from refcodec.models.shipped import DEFAULT_FLOAT, resolve
@@ -144,12 +145,18 @@ def _calibrated(trained: Any, args: argparse.Namespace) -> Any:
 
 def _export(args: argparse.Namespace) -> int:
     from refcodec.files import fill_folder, new_folder
-    from refcodec.interop.export import export_model
+    from refcodec.interop.export import export_model, export_video
 
     if args.size and args.stream:
         raise RangeError("--size and --stream both fix the size", "RC-USAGE")
-    stream = read_bytes(args.stream) if args.stream else None
-    files = export_model(load(args.model), args.to, args.size, stream)
+    content = read_bytes(args.model) if Path(args.model).is_file() else b""
+    if is_video(content):
+        if args.size or args.stream:
+            raise RangeError("an implicit video has one size, and is the stream: no --size, no --stream", "RC-USAGE")
+        files = export_video(content, args.to)
+    else:
+        stream = read_bytes(args.stream) if args.stream else None
+        files = export_model(load(args.model), args.to, args.size, stream)
     with new_folder(args.output) as folder:
         fill_folder(folder, files)
     print(f"{args.output}: {', '.join(sorted(files))}")
@@ -245,7 +252,7 @@ def _add_quantize(group: Any) -> None:
 
 def _add_export(group: Any) -> None:
     export = command(
-        group, "export", _export, "write the programs of a model as TOSA or ONNX",
+        group, "export", _export, "write the programs of a model, or of an implicit video, as TOSA or ONNX",
         "refcodec export --to tosa --size 512x768 -o exported",
     )  # fmt: skip
     add_model(export, positional=True)

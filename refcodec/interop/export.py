@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 from refcodec.codecs.autoregressive import ONE, Autoregressive
 from refcodec.codecs.codec import Codec
 from refcodec.codecs.family import codec_of
+from refcodec.codecs.inr.codec import InrVideo
+from refcodec.codecs.inr.nodes import FRAME
 from refcodec.codecs.stream import Geometry, parse
 from refcodec.errors import ExportError
 from refcodec.interop.onnx.export import export_program as export_onnx
@@ -44,7 +46,7 @@ class Written:
     axes: str
 
 
-def _tosa(program: Program, sizes: Mapping[str, Size] | None, model: Model) -> Written:
+def _tosa(program: Program, sizes: Mapping[str, Size] | None, about: Mapping[str, str]) -> Written:
     if sizes is None:
         raise ExportError("RC-EXPORT", "TOSA knows fixed sizes only: give the size of the picture, or a stream")
     made = export_tosa(program, sizes)
@@ -62,8 +64,8 @@ def _tosa(program: Program, sizes: Mapping[str, Size] | None, model: Model) -> W
     return Written(f"{program.name}.tosa", made.content, facts, dtypes, "NHWC")
 
 
-def _onnx(program: Program, sizes: Mapping[str, Size] | None, model: Model) -> Written:
-    content = export_onnx(program, {"family": model.family, "identity": model.identity}, sizes)
+def _onnx(program: Program, sizes: Mapping[str, Size] | None, about: Mapping[str, str]) -> Written:
+    content = export_onnx(program, about, sizes)
     ports = {"inputs": program.inputs, "outputs": program.outputs}
     dtypes = {tensor.name: port_dtype(tensor.format).name for tensor in (*program.inputs, *program.outputs)}
     facts = {
@@ -77,7 +79,19 @@ def _onnx(program: Program, sizes: Mapping[str, Size] | None, model: Model) -> W
     return Written(f"{program.name}.onnx", content, facts, dtypes, "NCHW")
 
 
-NOTATIONS: dict[str, Callable[[Program, Mapping[str, Size] | None, Model], Written]] = {"tosa": _tosa, "onnx": _onnx}
+NOTATIONS: dict[str, Callable[[Program, Mapping[str, Size] | None, Mapping[str, str]], Written]] = {
+    "tosa": _tosa,
+    "onnx": _onnx,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A program to write: sizes of its inputs, if they are fixed, and values of its inputs, if a run of it is."""
+
+    program: Program
+    sizes: Mapping[str, Size] | None
+    inputs: Inputs
 
 
 def export_model(
@@ -96,22 +110,41 @@ def export_model(
     if stream is not None:
         codec.decode(stream, taps.__setitem__)
         sizes = _sizes(codec, parse(stream).geometry)
+    wanted = [
+        Wanted(program, sizes[program.name] if sizes else None, _reported(program, taps)) for program in codec.programs
+    ]
+    return _written(wanted, notation, {"family": model.family, "identity": model.identity})
+
+
+def export_video(content: bytes, notation: str) -> dict[str, bytes]:
+    """The program of an implicit video in another notation, with the tensors of its first frame (SPEC EXP-1).
+
+    content  a whole `.rcv` stream, whose SHA-256 is the identity;  notation  as for `export_model`.
+    Raises ExportError, StreamError.
+    """
+    program = InrVideo.from_bytes(content).program
+    first = {FRAME: np.zeros((1, 1, 1), program.input.format.dtype)}
+    about = {"family": "implicit-video", "identity": hashlib.sha256(content).hexdigest()}
+    return _written([Wanted(program, {FRAME: (1, 1)}, first)], notation, about)
+
+
+def _written(wanted: Iterable[Wanted], notation: str, about: Mapping[str, str]) -> dict[str, bytes]:
+    """The files of some programs, and the manifest that describes them."""
     files: dict[str, bytes] = {}
     described = {}
-    for program in codec.programs:
-        given = _reported(program, taps)
-        written = NOTATIONS[notation](program, sizes[program.name] if sizes else None, model)
+    for one in wanted:
+        written = NOTATIONS[notation](one.program, one.sizes, about)
         files[written.file] = written.content
-        tensors = _tensors(program, given, written) if given else {}
+        tensors = _tensors(one.program, one.inputs, written) if one.inputs else {}
         files |= tensors
-        described[program.name] = {
+        described[one.program.name] = {
             "file": written.file,
             "sha256": hashlib.sha256(written.content).hexdigest(),
             "axes": written.axes,
             **written.facts,
             "tensors": sorted(tensors),
         }
-    manifest = {"schema": SCHEMA, "notation": notation, "model": model.identity, "programs": described}
+    manifest = {"schema": SCHEMA, "notation": notation, "model": about["identity"], "programs": described}
     files[MANIFEST] = json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
     return files
 
