@@ -14,6 +14,7 @@ from autograd import value_and_grad
 from refcodec.codecs.inr.architecture import Architecture
 from refcodec.errors import ShapeError
 from refcodec.fit.start import initial_parameters
+from refcodec.gradient.arrangement import crop
 from refcodec.gradient.optimiser import Adam
 from refcodec.models.inr import twin
 
@@ -78,30 +79,41 @@ def targets(frames: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     return np.ascontiguousarray(frames[list(numbers)].transpose(3, 0, 1, 2), np.float32) / np.float32(255)
 
 
+def fit_step(fit: Fit, frames: np.ndarray, schedule: Schedule, numbers: Sequence[int], done: float) -> float:
+    """One step on some frames.
+
+    frames  (T, H, W, 3) uint8, all of them;  numbers  of those to learn from;  done  the part of all steps before.
+    Returns the mean squared error before the step.
+    """
+    architecture = fit.architecture
+    network, wanted = architecture.nodes(), targets(frames, numbers)
+
+    def loss(parameters: twin.Parameters) -> float:
+        seen = twin.run(network, parameters, numbers, architecture.frames)
+        error: float = anp.mean((crop(seen, architecture.height, architecture.width) - wanted) ** 2)
+        return error
+
+    error, gradients = value_and_grad(loss)(fit.parameters)
+    rate = learning_rate(schedule, done)
+    rows = twin.grid_rows(network, numbers, architecture.frames)
+    for name, value in fit.parameters.items():
+        factor = GRID_FACTOR if name in rows else 1
+        fit.adam.update(name, value, gradients[name], rate * factor, rows.get(name))
+    return float(error)
+
+
 def fit_epoch(fit: Fit, frames: np.ndarray, schedule: Schedule, step: Callable[[float], None]) -> None:
     """One pass over all frames in an order that epoch and seed decide.
 
     frames  (T, H, W, 3) uint8;  step  called after each step with the mean PSNR so far, in dB.
     """
-    network, total = fit.architecture.nodes(), fit.architecture.frames
-    height, width = fit.architecture.height, fit.architecture.width
-
-    def loss(parameters: twin.Parameters, numbers: Sequence[int], wanted: np.ndarray) -> float:
-        seen = twin.run(network, parameters, numbers, total)[:, :, :height, :width]
-        error: float = anp.mean((seen - wanted) ** 2)
-        return error
-
+    total = fit.architecture.frames
     order = np.random.default_rng((schedule.seed, fit.epoch)).permutation(total)
     batches = [order[k : k + schedule.batch].tolist() for k in range(0, total, schedule.batch)]
-    errors: list[float] = []
+    found: list[float] = []
     for k, numbers in enumerate(batches):
-        error, gradients = value_and_grad(loss)(fit.parameters, numbers, targets(frames, numbers))
-        rate = learning_rate(schedule, (fit.epoch + k / len(batches)) / schedule.epochs)
-        rows = twin.grid_rows(network, numbers, total)
-        for name, value in fit.parameters.items():
-            factor = GRID_FACTOR if name in rows else 1
-            fit.adam.update(name, value, gradients[name], rate * factor, rows.get(name))
-        errors += [float(error)] * len(numbers)
-        step(float(np.mean([psnr(e) for e in errors])))
-    fit.history.append(float(np.mean([psnr(e) for e in errors])))
+        error = fit_step(fit, frames, schedule, numbers, (fit.epoch + k / len(batches)) / schedule.epochs)
+        found += [psnr(error)] * len(numbers)
+        step(float(np.mean(found)))
+    fit.history.append(float(np.mean(found)))
     fit.epoch += 1
