@@ -81,7 +81,7 @@ def _put_byte(registers, content, byte):
 
 
 @kernel
-def _double(registers, content, upper):
+def _shift(registers, content, upper):
     """Double the low end and add to it; when 17 bits of it are pending, the first eight are written.
 
     What stays is below 2**9, and so is the interval: until the next byte is written, the low end carries once at most.
@@ -105,14 +105,14 @@ def put_bit(registers, content, states, context, slowest, bit):
         registers[INTERVAL] = width
     while registers[INTERVAL] < LEAST_INTERVAL:
         registers[INTERVAL] *= 2
-        _double(registers, content, 0)
+        _shift(registers, content, 0)
     adapt(states, context, slowest, bit)
 
 
 @kernel
 def put_even_bit(registers, content, bit):
     """Code a bit of even chances (SPEC ABIN-4)."""
-    _double(registers, content, registers[INTERVAL] if bit else 0)
+    _shift(registers, content, registers[INTERVAL] if bit else 0)
 
 
 @kernel

@@ -243,7 +243,7 @@ def decode_adaptive_plain(
         near = fixed.magnitude_class(left, inner, outer) if mode.neighbours else 0
         sign = fixed.sign_class(left) + 3 * (fixed.sign_class(outer) if mode.neighbours else 0)
         value = _take_plain(decoder, width, near, sign, state % 2)
-        refuse(OUT_OF_RANGE if not SYMBOL_LO <= value <= SYMBOL_HI else DONE, decoder.end)
+        refuse(OUT_OF_RANGE if not SYMBOL_LO <= value <= SYMBOL_HI else DONE, min(decoder.end, len(payload)))
         values[o, i, k] = value
         state = fixed.trellis_state(state, value) if mode.dependent else 0
     decoder.finish()

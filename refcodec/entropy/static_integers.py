@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from refcodec import fixed
@@ -13,11 +11,17 @@ from refcodec.entropy.tables import FrequencyTables, quantise_frequencies
 from refcodec.errors import StreamError
 
 WIDEST_TABLE = 1 << 12  # symbols
+SPARSE_TABLE = 16  # an encoder makes no table with more symbols than these and four for each integer
 OCTAVES = 25
 FRACTIONS = range(4)
 LEVELS = Mode(neighbours=False, slowest=7, dependent=False)  # how the levels of a table are coded
 # How far an encoder may average the counts of a magnitude: no further, or 1/8 or 1/4 of it to either side.
 REACHES = (None, 3, 2)
+# by fraction, what every level stands for
+FREQUENCIES = tuple(
+    np.array([fixed.table_frequency(k, fraction) for k in range(2 + (OCTAVES << fraction))], np.int64)
+    for fraction in FRACTIONS
+)
 
 
 def _header_bytes(width: int) -> int:
@@ -26,8 +30,7 @@ def _header_bytes(width: int) -> int:
 
 def _frequencies(levels: np.ndarray, fraction: int) -> np.ndarray:
     """The frequencies of a table's levels, and the escape's, int64 (SPEC WC-7)."""
-    values = np.array([fixed.table_frequency(k, fraction) for k in range(2 + (OCTAVES << fraction))], np.int64)
-    return np.append(values[levels], 0)
+    return np.append(FREQUENCIES[fraction][levels], 0)
 
 
 def _table(frequencies: np.ndarray, lo: int) -> FrequencyTables:
@@ -48,18 +51,17 @@ def _averaged(counts: np.ndarray, lo: int, reach: int | None) -> np.ndarray:
 
 def _levels(counts: np.ndarray, fraction: int) -> np.ndarray:
     """The level that comes nearest to each of 64 times a count; 0 for none."""
-    values = [fixed.table_frequency(k, fraction) for k in range(1, 2 + (OCTAVES << fraction))]
-    edges = np.array([(a + b) >> 1 for a, b in pairwise(values)])
-    return np.where(counts > 0, 1 + np.searchsorted(edges, counts), 0)
+    frequencies = FREQUENCIES[fraction]
+    return np.where(counts > 0, 1 + np.searchsorted((frequencies[1:-1] + frequencies[2:]) >> 1, counts), 0)
 
 
 def encode_static(values: np.ndarray, width: int) -> bytes | None:
-    """The shortest table with the integers that are coded by it; None where no table holds them (SPEC WC-7, WC-8).
+    """The shortest table with the integers that are coded by it; None where no table holds or suits them (SPEC WC-7).
 
     values  (O, I, K) contiguous int32, not all zero;  width  digits of the largest magnitude.
     """
     lo, hi = int(values.min()), int(values.max())
-    if hi - lo >= WIDEST_TABLE or values.size >> OCTAVES:
+    if hi - lo >= min(WIDEST_TABLE, SPARSE_TABLE + 4 * values.size) or values.size >> OCTAVES:
         return None
     counts = np.bincount((values - lo).reshape(-1))
     averaged = [_averaged(counts, lo, reach) for reach in REACHES]

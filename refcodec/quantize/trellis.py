@@ -15,16 +15,14 @@ MIN_BITS, MAX_BITS = 2, 16
 def _best_level(target, weight, price, odd, parity, largest, rates):
     """The cheapest level of a parity in states of a parity, and its cost.
 
-    Beside the nearest level only the next one towards zero can win: it costs fewer bits.
+    Looked at are the nearest level, which costs least where bits are free, the next one towards zero, and the smallest.
     """
     size = abs(target)
     place = (size + odd) / 2
     nearest = 2 * int(np.floor((place - parity) / 2 + 0.5)) + parity
     nearest = max(parity, min(nearest, largest - ((largest - parity) & 1)))
     best, least = 0, np.inf
-    for magnitude in (nearest, nearest - 2):
-        if magnitude < 0:
-            continue
+    for magnitude in (nearest, max(parity, nearest - 2), parity):
         error = size - trellis_integer(odd, magnitude)
         cost = weight * error * error + price * rates[odd, magnitude]
         if cost < least:
