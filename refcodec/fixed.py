@@ -707,7 +707,7 @@ def transposed_span(
     begin: int, end: int, size: int, kernel: int, stride: int, padding: int, output_padding: int
 ) -> tuple[int, int]:
     """What a transposed convolution must read of an axis to give begin .. end - 1 of its result (SPEC PATCH-3)."""
-    first = clip(min((begin + padding - kernel + 1) // stride, begin // stride), 0, size - 1)
+    first = clip((begin + padding - kernel + 1) // stride, 0, size - 1)
     shortest = (end + 2 * padding - kernel - output_padding - 1) // stride + 1
     return first, clip(max((end - 1 + padding) // stride, shortest) + 1, first + 1, size)
 

@@ -133,8 +133,8 @@ class Program:
         """The same by the plain definitions, much slower (SPEC PROG-4)."""
         return self._execute(inputs, tap, lambda op: op.run_plain)
 
-    def _accept(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The inputs in their own dtypes."""
+    def accept(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs, checked, in the dtypes of their formats (SPEC PROG-4).  Raises ShapeError, RangeError."""
         if set(inputs) != {tensor.name for tensor in self.inputs}:
             raise ShapeError(f"{self.name} takes {', '.join(t.name for t in self.inputs)}, got {', '.join(inputs)}")
         accepted = {}
@@ -147,7 +147,7 @@ class Program:
         return accepted
 
     def _execute(self, inputs: Mapping[str, np.ndarray], tap: Tap | None, method: Callable) -> dict[str, np.ndarray]:
-        live = self._accept(inputs)
+        live = self.accept(inputs)
         self.all_sizes({name: (x.shape[1], x.shape[2]) for name, x in live.items()})
         last_use = {name: position for position, op in enumerate(self.operations) for name in op.reads}
         if tap:
