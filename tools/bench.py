@@ -3,6 +3,7 @@
 decode      a 768x512 picture, warm, against the float twin's decoder networks (NumPy BLAS) on the same cores
 kernels     one 5x5 transposed convolution, 32 to 32 channels, against its NumPy definition and float64 BLAS
 coder       rANS symbols a second
+videos      a frame of implicit videos of 0.3 M parameters, warm, against their float32 twins; coding of their weights
 processes   peak memory and time of `refcodec decode`, time to import the package
 """
 
@@ -21,21 +22,29 @@ from pathlib import Path
 
 import numpy as np
 
+from refcodec.codecs.inr.codec import InrVideo
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.datapath import run_programs
 from refcodec.describe import table
 from refcodec.entropy.rans import decode as rans_decode
 from refcodec.entropy.rans import encode as rans_encode
+from refcodec.entropy.weight_coding import decode_integers, encode_integers
+from refcodec.fit.design import design
 from refcodec.layers.transposed_convolution import transposed_convolution, transposed_convolution_plain
 from refcodec.models.densities import gaussian_tables
 from refcodec.models.float_layers import transposed_convolution as float_transposed
+from refcodec.models.inr.twin import run as run_twin
 from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, DEFAULT_STREAM, RECIPES, recipe_name, shipped_path
 from refcodec.models.trained import load_trained
 from refcodec.program.model_file import load_model
+from refcodec.quantize.inr.uniform import dequantise
 from refcodec.quantize.integerise import integerise
 from refcodec.quantize.recipe import load_recipe
+from refcodec.vectorgen.tiny_videos import tiny_video
 
 RUNS = 5
+FAMILIES = ("hnerv", "nerv", "hinerv")
+PARAMETERS, CLIP = 300_000, (132, 160, 320)  # of the videos; frames, height and width
 
 
 def best(work: Callable[[], object], runs: int = RUNS) -> float:
@@ -97,6 +106,32 @@ def bench_coder() -> dict[str, float]:
     }
 
 
+def bench_videos() -> dict[str, float]:
+    """Frames a second and nanoseconds a pixel of implicit videos with pseudo-random weights of 8 bits."""
+    found = {}
+    for family in FAMILIES:
+        video = tiny_video(design(family, PARAMETERS, CLIP), seed=1, bits=8)
+        decoder, real, network = InrVideo.of(video), dequantise(video), video.architecture.nodes()
+        seconds = best(partial(decoder.decode, 5))
+        twin = best(partial(run_twin, network, real, [5], video.architecture.frames))
+        found[f"{family}, frames/s"] = 1 / seconds
+        found[f"{family}, ns/pixel"] = 1e9 * seconds / (CLIP[1] * CLIP[2])
+        found[f"{family}, float32 twin, frames/s"] = 1 / twin
+    return found
+
+
+def bench_weights() -> dict[str, float]:
+    """Integers a second, in 10^6, of Laplacian weights about as large as those of 5 bits, levels of the trellis too."""
+    values = np.random.default_rng(1).laplace(scale=3, size=(100, 100, 25)).round().clip(-16, 15).astype(np.int32)
+    found = {}
+    for dependent, name in ((False, ""), (True, ", levels")):
+        payload = encode_integers(values, dependent)
+        million = values.size / 1e6
+        found[f"encode{name}"] = million / best(partial(encode_integers, values, dependent), 2)
+        found[f"decode{name}"] = million / best(partial(decode_integers, payload, values.shape, dependent), 2)
+    return found
+
+
 def bench_processes() -> dict[str, float]:
     """Time of an import and of a decode in a process of their own, and the decode's peak memory in MiB."""
     found = {}
@@ -126,6 +161,8 @@ def main() -> None:
         "decode of 768x512, s": bench_decode(),
         "transposed convolution, GMAC/s": bench_kernel(),
         "rANS, M symbols/s": bench_coder(),
+        "implicit videos, 320x160": bench_videos(),
+        "weight coding, M integers/s": bench_weights(),
     }
     if args.json:
         print(json.dumps(found, indent=1))
