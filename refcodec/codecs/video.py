@@ -113,7 +113,7 @@ def write_clip(path: str | Path, numbers: Sequence[int], frames: Iterable[np.nda
         digits = max(4, len(str(max(numbers))))  # the order of the names is that of the numbers
         with new_folder(path) as folder:
             for number, frame in zip(numbers, frames, strict=True):
-                (folder / f"{number:0{digits}}.png").write_bytes(_encoded(frame, ".png"))
+                folder.joinpath(f"{number:0{digits}}.png").write_bytes(_encoded(frame, ".png"))
 
 
 def _gif(frames: Iterable[np.ndarray]) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from refcodec import fixed
 from refcodec.codecs.codec import Codec
+from refcodec.codecs.inr.codec import InrVideo
 from refcodec.entropy.rans import decode as rans_decode
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.entropy.tables import FrequencyTables, quantise_frequencies
@@ -93,6 +94,15 @@ def _stream(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
     return results
 
 
+def _video(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
+    """A frame of an implicit video."""
+    video = InrVideo.from_bytes(x["stream"].astype(np.uint8).tobytes())
+    results: Results = {}
+    decode = video.decode_plain if engine.plain else video.decode
+    results["picture"] = decode(p["frame"], results.__setitem__)
+    return results
+
+
 def _random(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
     return {"y": np.array([fixed.counter_random(p["seed"], p["first"] + n) for n in range(p["count"])])}
 
@@ -111,6 +121,7 @@ OPERATIONS: dict[str, Callable[[Engine, Mapping[str, Any], Arrays], Results]] = 
     "rans_encode": _rans_encode,
     "rans_decode": _rans_decode,
     "stream": _stream,
+    "video": _video,
     "counter_random": _random,
 }
 

@@ -30,6 +30,7 @@ from refcodec.vectorgen.corners import (
 )
 from refcodec.vectorgen.decoder import layer_cases, stream_cases
 from refcodec.vectorgen.family_streams import family_cases, family_models
+from refcodec.vectorgen.video_streams import video_cases
 
 INDEX = "index.json"
 CORNERS = (
@@ -47,7 +48,7 @@ SCHEMAS = ("case.schema.json", "index.schema.json")
 
 
 def suite_cases(model: Model, photograph: bytes, model_name: str) -> Iterator[Case]:
-    """Every case: operations, then layers and streams of one model, then streams of small models of every family.
+    """Every case: operations, layers and streams of one model, streams of small models of every family and of videos.
 
     model  the integer model;  photograph  a stream made for it, whose tensors feed the layer cases.
     """
@@ -59,6 +60,7 @@ def suite_cases(model: Model, photograph: bytes, model_name: str) -> Iterator[Ca
     yield from layer_cases(codec, taps)
     yield from stream_cases(codec, taps, model_name)
     yield from family_cases()
+    yield from video_cases()
 
 
 def build_suite(path: str | Path) -> int:
