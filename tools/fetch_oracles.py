@@ -1,9 +1,10 @@
 """Fetch the third-party programs that the tests compare with: `python tools/fetch_oracles.py`.
 
-Of each wheel that pip downloads, only a few files are kept, in `.oracles`: of CompressAI the extension modules `ans`
-(rANS) and `_CXX` (table quantisation), which import without PyTorch; of Arm's tosa-tools the reference model, the
-validator and the schema, which need nothing of Python. They are run by tests, never by refcodec. Where a wheel cannot
-be had, one line says so, and those tests are skipped.
+Of each wheel that pip downloads or builds, only a few files are kept, in `.oracles`: of CompressAI the extension
+modules `ans` (rANS) and `_CXX` (table quantisation), which import without PyTorch; of Arm's tosa-tools the reference
+model, the validator and the schema, which need nothing of Python; of NNCodec, which takes a C++ compiler and a minute
+to build, the extension module `deepCABAC`, which needs NumPy only. They are run by tests and benches, never by
+refcodec. Where a wheel cannot be had, one line says so, and those tests are skipped.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 class Oracle:
     """A wheel, and the files of it that are kept.
 
-    requirement  for pip;  folder  below `.oracles`;  files  their names;  programs  those of them that are programs.
+    requirement  for pip;  folder  below `.oracles`;  files  their names;  programs  those of them that are programs
+    built  whether there are only sources to build the wheel from.
     """
 
     requirement: str
     folder: str
     files: tuple[str, ...]
     programs: tuple[str, ...] = ()
+    built: bool = False
 
     def paths(self) -> dict[str, Path]:
         """Where each file belongs."""
@@ -45,14 +48,18 @@ ORACLES = (
         ("tosa_reference_model", "tosa-opt", "tosa.fbs"),
         ("tosa_reference_model", "tosa-opt"),
     ),
+    Oracle("nncodec==2.1.3", "", (f"deepCABAC{SUFFIX}",), built=True),
 )
 
 
-def download(requirement: str, folder: str) -> Path | None:
+def wheel_of(oracle: Oracle, folder: str) -> Path | None:
     """The wheel for this Python and platform, or None where there is none or the registry cannot be reached."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    limits = ["--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:"]
-    subprocess.run([*pip, *limits, "--dest", folder, requirement], capture_output=True, check=False)
+    limits = ["--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "15", "--no-deps"]
+    if oracle.built:
+        command = ["wheel", *limits, "--wheel-dir", folder]
+    else:
+        command = ["download", *limits, "--only-binary", ":all:", "--dest", folder]
+    subprocess.run([sys.executable, "-m", "pip", *command, oracle.requirement], capture_output=True, check=False)
     return next(Path(folder).glob("*.whl"), None)
 
 
@@ -76,7 +83,7 @@ def fetch(oracle: Oracle) -> str:
     if all(path.is_file() for path in oracle.paths().values()):
         return "present"
     with tempfile.TemporaryDirectory() as folder:
-        wheel = download(oracle.requirement, folder)
+        wheel = wheel_of(oracle, folder)
         if wheel is not None and extract(oracle, wheel):
             return "fetched"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
