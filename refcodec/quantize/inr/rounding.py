@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import autograd.numpy as anp
 import numpy as np
@@ -18,8 +18,6 @@ from refcodec.formats import IntFormat
 from refcodec.quantize.inr.uniform import spread_steps, step_values
 
 HALF_RANGE = 0.6  # the rectified sigmoid clip(1.2 * sigmoid(v) - 0.1, 0, 1) is clip(0.6 * tanh(v / 2) + 0.5, 0, 1)
-FIRST_BETA, LAST_BETA = 20.0, 2.0
-WARM_UP = 0.2  # part of the steps before which nothing is said for or against undecided roundings
 
 
 def rise(variables: Any) -> Any:
@@ -32,11 +30,26 @@ def indecision(variables: Iterable[Any], beta: float) -> Any:
     return sum(anp.sum(1 - anp.abs(2 * rise(array) - 1) ** beta) for array in variables)
 
 
-def annealed(done: float) -> float | None:
-    """Beta after a part of all steps, falling in a line; None while warming up."""
-    if done < WARM_UP:
-        return None
-    return FIRST_BETA + (LAST_BETA - FIRST_BETA) * (done - WARM_UP) / (1 - WARM_UP)
+class Annealing(NamedTuple):
+    """How undecided roundings become decided ones.
+
+    travel      rate of learning times the number of steps: how far a variable can go
+    worth       what indecision counts beside the error
+    warm_up     part of the steps before which nothing is said for or against undecided roundings
+    first, last  beta, which falls in a line.
+    """
+
+    travel: float = 20.0
+    worth: float = 0.01
+    warm_up: float = 0.2
+    first: float = 20.0
+    last: float = 2.0
+
+    def beta(self, done: float) -> float | None:
+        """Beta after a part of all steps; None while warming up."""
+        if done < self.warm_up:
+            return None
+        return self.first + (self.last - self.first) * (done - self.warm_up) / (1 - self.warm_up)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

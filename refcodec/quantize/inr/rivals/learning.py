@@ -9,10 +9,10 @@ import numpy as np
 from autograd import grad
 
 from refcodec.gradient.optimiser import Adam
-from refcodec.quantize.inr.rounding import Rounding, annealed, indecision
+from refcodec.quantize.inr.rounding import Annealing, Rounding, indecision
 
-REGULARISATION = 0.01  # what indecision counts beside the error
-TRAVEL, LARGEST_RATE = 20.0, 0.05  # the rate times the steps, of the papers' 1e-3 and 20000; and its limit
+ADAROUND = Annealing()  # its travel is that of a rate of 1e-3 in 20000 steps
+LARGEST_RATE = 0.1
 
 Batch = TypeVar("Batch")
 Error = Callable[[Mapping[str, Any], Batch], Any]  # of variables by name, which autograd can differentiate
@@ -27,20 +27,21 @@ def learn(
     steps: int,
     rows: Rows[Batch],
     tick: Tick,
+    annealing: Annealing = ADAROUND,
 ) -> dict[str, np.ndarray]:
     """The variables after some steps.
 
     error  for variables and a batch;  inputs  a batch for each step.
     """
     variables = {name: rounding.first.copy() for name, rounding in roundings.items()}
-    adam, rate = Adam.begin(variables), min(TRAVEL / steps, LARGEST_RATE)
+    adam, rate = Adam.begin(variables), min(annealing.travel / steps, LARGEST_RATE)
 
     def loss(given: dict[str, Any], batch: Batch, beta: float | None) -> Any:
         found = error(given, batch)
-        return found if beta is None else found + REGULARISATION * indecision(given.values(), beta)
+        return found if beta is None else found + annealing.worth * indecision(given.values(), beta)
 
     for step, batch in enumerate(inputs):
-        gradients = grad(loss)(variables, batch, annealed(step / steps))
+        gradients = grad(loss)(variables, batch, annealing.beta(step / steps))
         read = rows(batch)
         for name, array in variables.items():
             adam.update(name, array, gradients[name], rate, read.get(name))
