@@ -30,7 +30,7 @@ from refcodec.quantize.inr.rivals.settings import Settings
 from refcodec.quantize.inr.rivals.training import fine_tune
 from refcodec.quantize.inr.uniform import binary16_patterns, parameter_bits, rows, spread_steps, step_values
 
-RATE = 5e-4  # of the published training, with which it begins
+RATE = 2e-2  # of what tanh is taken of: weights are a part of a scale that is far below 1
 FRACTIONS = np.linspace(0.2, 1.5, 53)  # of the largest weight, tried as scales
 SATURATED = 12.0  # its tanh is 1 in float32
 LARGEST_TANH = 1 - 2.0**-20

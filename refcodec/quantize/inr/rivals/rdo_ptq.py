@@ -29,12 +29,12 @@ from refcodec.codecs.inr.quantised import Quantised, Video
 from refcodec.formats import IntFormat
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.models.inr.twin import grid_rows, run_nodes
-from refcodec.quantize.inr.objective import Objective, spread_frames
+from refcodec.quantize.inr.objective import FLOAT, Objective, spread_frames
 from refcodec.quantize.inr.rivals.learning import learn
 from refcodec.quantize.inr.rivals.reconstruction import least_error_patterns
 from refcodec.quantize.inr.rivals.settings import FORWARD, Settings
 from refcodec.quantize.inr.rivals.tensors import Tensors, affordable_frames, batches, read_later
-from refcodec.quantize.inr.rivals.units import Unit, layer_units, node_shares
+from refcodec.quantize.inr.rivals.units import Unit, layer_units, node_shares, step_price
 from refcodec.quantize.inr.rounding import Rounding, rise
 from refcodec.quantize.inr.uniform import binary16_patterns, dequantise_parameter, parameter_bits, step_values
 
@@ -118,13 +118,15 @@ class _Run:
         numbers = spread_frames(
             trained.architecture.frames, affordable_frames(units, 1, False, FORWARD, settings.evaluations)
         )
-        left = settings.evaluations - FORWARD * (len(numbers) + len(frames))
-        quantised = Tensors(numbers, trained.architecture.frames)
-        # A step of a layer runs everything from it to the pictures.
         shares = node_shares(trained.architecture.nodes())
-        run = [sum(shares[n.name] for later in units[k:] for n in later.nodes) for k in range(len(units))]
-        left -= sum(run) * FORWARD * len(RATIOS) * min(TRIED_FRAMES, len(numbers))
-        steps = max(1, int(left / sum(run) / min(settings.batch, len(numbers))))
+        rests = [[node for later in units[k:] for node in later.nodes] for k in range(len(units))]
+        trial = sum(step_price(rest, shares, ()) for rest in rests) * len(RATIOS) * min(TRIED_FRAMES, len(numbers))
+        step = sum(
+            step_price(rest, shares, {p.name for p in unit.learned}) for rest, unit in zip(rests, units, strict=True)
+        )
+        left = settings.evaluations - trial - FORWARD * (len(numbers) + len(frames) * (settings.target == FLOAT))
+        steps = max(1, int(left / (step * min(settings.batch, len(numbers)))))
+        quantised = Tensors(numbers, trained.architecture.frames)
         return cls(trained, objective, bits, settings, units, quantised, steps)
 
     def video(self) -> Video:

@@ -26,7 +26,7 @@ from refcodec.quantize.inr.objective import check_frames, spread_frames
 from refcodec.quantize.inr.rivals.learning import learn
 from refcodec.quantize.inr.rivals.settings import FORWARD, Settings
 from refcodec.quantize.inr.rivals.tensors import Tensors, affordable_frames, batches, read_later
-from refcodec.quantize.inr.rivals.units import Unit, node_shapes
+from refcodec.quantize.inr.rivals.units import Unit, node_shapes, node_shares, step_price
 from refcodec.quantize.inr.rounding import Rounding
 from refcodec.quantize.inr.uniform import (
     binary16_patterns,
@@ -103,13 +103,14 @@ class _Reconstruction:
     ) -> _Reconstruction:
         architecture = trained.architecture
         units = form.cut(architecture.nodes())
-        price = 2 * FORWARD + form.weighed
+        price = 2 * FORWARD * (1 + form.weighed)  # two forward passes, and the gradients of what layers read
         count = affordable_frames(units, 2, form.weighed, price, settings.evaluations)
         numbers = spread_frames(architecture.frames, count)
         importance = squared_gradients(trained, frames, numbers, [u.output for u in units]) if form.weighed else {}
+        shares = node_shares(architecture.nodes())
+        step = sum(step_price(unit.reconstructed, shares, {p.name for p in unit.learned}) for unit in units)
         left = settings.evaluations - price * len(numbers)
-        # A step of every unit costs as much as one of the network, so all units have the same number of them.
-        steps = max(1, int(left / min(settings.batch, len(numbers))))
+        steps = max(1, int(left / (step * min(settings.batch, len(numbers)))))
         exact, quantised = (Tensors(numbers, architecture.frames) for _ in range(2))
         return cls(trained, bits, settings, form, units, exact, quantised, importance, steps)
 

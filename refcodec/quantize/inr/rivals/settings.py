@@ -16,7 +16,7 @@ from refcodec.quantize.inr.uniform import CHANNEL
 
 EVALUATIONS = 2000
 BATCH = 2
-FORWARD = 1 / 3  # of an evaluation: each of the two gradients of a convolution costs as much as it does itself
+FORWARD = 1 / 3  # of an evaluation: a layer, the gradient of its weights and that of its input multiply equally often
 
 Progress = Callable[[float], None]  # called after each step with the part of all that is done
 
@@ -25,8 +25,8 @@ Progress = Callable[[float], None]  # called after each step with the part of al
 class Settings:
     """A budget and what goes with it.
 
-    evaluations  to spend: one is the whole network forwards and backwards for one frame, a part of it counts by its
-                 multiplications, and forwards alone a third
+    evaluations  of the network to spend: one is three times the multiplications of a frame, as the pictures, the
+                 gradients of all weights and those of what their layers read take
     batch  frames to a step;  seed  of all randomness;  granularity  CHANNEL or TENSOR, of the steps
     target  FLOAT or FRAMES: what pictures are compared with, by the methods that do so and leave the choice
     activations  of the video.  Raises RangeError.

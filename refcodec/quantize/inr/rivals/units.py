@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
 
 from refcodec.codecs.inr.limits import Shape, shape_of
 from refcodec.codecs.inr.nodes import FRAME, WEIGHT, Activation, Convolution, Depthwise, Head, Node, Parameter, Shuffle
+from refcodec.quantize.inr.rivals.settings import FORWARD
 
 LAYER = (Convolution, Depthwise)
 BLOCK_NAME = re.compile(r"[a-z]+(\.\d+)*")  # what the names of a block's nodes begin with
@@ -107,3 +108,23 @@ def node_shares(network: Sequence[Node]) -> dict[str, float]:
         found[node.name] = weights * prod(shapes[node.name][1:])
     total = sum(found.values())
     return {name: count / total for name, count in found.items()}
+
+
+def step_price(part: Sequence[Node], shares: Mapping[str, float], learned: Collection[str]) -> float:
+    """What one step of learning some nodes costs for a frame, in evaluations.
+
+    shares  as of `node_shares`;  learned  names of the parameters to learn.
+
+    A layer costs itself, the gradient of its weights where they are learned, and that of its input where anything
+    before it is.
+    """
+    moving: set[str] = set()
+    price = 0.0
+    for node in part:
+        own = {parameter.name for parameter in node.parameters()} & set(learned)
+        moved = bool(moving & set(node.reads))
+        weights = any(parameter.name in own for parameter in node.parameters() if parameter.kind == WEIGHT)
+        price += FORWARD * shares[node.name] * (1 + weights + moved)
+        if own or moved:
+            moving.add(node.name)
+    return price
