@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import autograd.numpy as anp
 import numpy as np
 from autograd import value_and_grad
 
@@ -15,6 +14,7 @@ from refcodec.codecs.inr.architecture import Architecture
 from refcodec.errors import ShapeError
 from refcodec.fit.start import initial_parameters
 from refcodec.gradient.arrangement import crop
+from refcodec.gradient.distance import mean_square
 from refcodec.gradient.optimiser import Adam
 from refcodec.models.inr import twin
 
@@ -90,7 +90,7 @@ def fit_step(fit: Fit, frames: np.ndarray, schedule: Schedule, numbers: Sequence
 
     def loss(parameters: twin.Parameters) -> float:
         seen = twin.run(network, parameters, numbers, architecture.frames)
-        error: float = anp.mean((crop(seen, architecture.height, architecture.width) - wanted) ** 2)
+        error: float = mean_square(crop(seen, architecture.height, architecture.width) - wanted)
         return error
 
     error, gradients = value_and_grad(loss)(fit.parameters)

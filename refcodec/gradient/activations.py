@@ -1,6 +1,7 @@
 """Smooth activations that autograd can differentiate twice.
 
-In float32 the error function is Eigen's rational function of degrees 13 and 8, within 5e-7; in float64 it is SciPy's.
+In float32 the error function and the hyperbolic tangent are Eigen's rational functions of degrees 13 and 8 or 6, within
+5e-7; in float64 they are SciPy's.
 """
 
 from __future__ import annotations
@@ -82,17 +83,47 @@ defvjp(gelu, lambda ans, x: lambda g: g * gelu_slope(x))
 defvjp(gelu_slope, lambda ans, x: lambda g: g * gelu_curvature(x))
 
 
+@parallel_kernel
+def _silu(x, value, slope):
+    """SiLU and its derivative in float32 by the logistic function (1 + tanh(x / 2)) / 2, vectorised like `_normal`."""
+    for k in prange(x.size):
+        v = x[k]
+        u = min(max(np.float32(0.5) * v, np.float32(-9)), np.float32(9))
+        s = u * u
+        p = np.float32(-2.76076847742355e-16) * s + np.float32(2.00018790482477e-13)
+        p = p * s + np.float32(-8.60467152213735e-11)
+        p = p * s + np.float32(5.12229709037114e-08)
+        p = p * s + np.float32(1.48572235717979e-05)
+        p = p * s + np.float32(6.37261928875436e-04)
+        p = p * s + np.float32(4.89352455891786e-03)
+        q = np.float32(1.19825839466702e-06) * s + np.float32(1.18534705686654e-04)
+        q = q * s + np.float32(2.26843463243900e-03)
+        q = q * s + np.float32(4.89352518554385e-03)
+        share = np.float32(0.5) * (ONE + u * p / q)
+        value[k] = v * share
+        slope[k] = share + v * share * (ONE - share)
+
+
+def _logistic(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """SiLU and its derivative."""
+    if x.dtype != np.float32:
+        share = expit(x)
+        return x * share, share + x * share * (1 - share)
+    value, slope = np.empty_like(x), np.empty_like(x)
+    _silu(np.ravel(x), value.reshape(-1), slope.reshape(-1))
+    return value, slope
+
+
 @primitive
 def silu(x: np.ndarray) -> np.ndarray:
     """x / (1 + exp(-x))."""
-    return x * expit(x)
+    return _logistic(np.ascontiguousarray(x))[0]
 
 
 @primitive
 def silu_slope(x: np.ndarray) -> np.ndarray:
     """The derivative of `silu`."""
-    s = expit(x)
-    return s + x * s * (1 - s)
+    return _logistic(np.ascontiguousarray(x))[1]
 
 
 @primitive

@@ -17,10 +17,10 @@ from refcodec.codecs.inr import nodes
 from refcodec.codecs.inr.nodes import FRAME, TANH, Node
 from refcodec.fixed import line_taps
 from refcodec.gradient.activations import ACTIVATIONS
+from refcodec.gradient.arrangement import shuffle
 from refcodec.gradient.convolution import convolution, depthwise
+from refcodec.gradient.normalisation import normalise
 from refcodec.layers.positional_encoding import TURN_BITS
-
-EPSILON = 1e-6  # of layer normalisation
 
 Parameters = Mapping[str, Any]  # arrays, or what autograd puts in their place
 Live = dict[str, Any]
@@ -49,10 +49,6 @@ def run_node(node: Any, parameters: Parameters, inputs: list[Any]) -> Any:
     raise TypeError(f"no float twin of {type(node).__name__}")
 
 
-def _dtype(parameters: Parameters) -> np.dtype:
-    return np.dtype(next(iter(parameters.values())).dtype)
-
-
 def frame_weights(node: nodes.Grid, frames: Sequence[int], total: int) -> np.ndarray:
     """How much each tensor of a grid counts in each frame, (N, T) (SPEC EMB-1)."""
     weights = np.zeros((len(frames), node.count))
@@ -77,7 +73,7 @@ def grid_rows(network: Sequence[Node], frames: Sequence[int], total: int) -> dic
 def _(node: nodes.Grid, parameters: Parameters, inputs: list[Any]) -> Any:
     frames, total = inputs[0]
     grid = parameters[node.parameter]
-    weights = frame_weights(node, frames, total).astype(_dtype(parameters))
+    weights = frame_weights(node, frames, total).astype(grid.dtype)
     return anp.transpose(anp.tensordot(weights, grid, 1), (1, 0, 2, 3))
 
 
@@ -86,7 +82,8 @@ def _(node: nodes.Encoding, parameters: Parameters, inputs: list[Any]) -> Any:
     turns = [[frame * step % (1 << TURN_BITS) / (1 << TURN_BITS) for frame in inputs[0][0]] for step in node.increments]
     angles = 2 * math.pi * np.array(turns)
     waves = np.stack([np.sin(angles), np.cos(angles)], 1 if node.interleaved else 0)
-    return waves.reshape(-1, len(inputs[0][0]), 1, 1).astype(_dtype(parameters))
+    dtype = parameters[next(iter(parameters))].dtype
+    return waves.reshape(-1, len(inputs[0][0]), 1, 1).astype(dtype)
 
 
 def _biased(x: Any, node: nodes.Convolution | nodes.Depthwise, parameters: Parameters) -> Any:
@@ -100,7 +97,8 @@ def _(node: nodes.Convolution, parameters: Parameters, inputs: list[Any]) -> Any
 
 @run_node.register
 def _(node: nodes.Depthwise, parameters: Parameters, inputs: list[Any]) -> Any:
-    return _biased(depthwise(inputs[0], parameters[f"{node.prefix}.weight"][:, 0]), node, parameters)
+    weight = anp.reshape(parameters[f"{node.prefix}.weight"], (node.channels, node.kernel, node.kernel))
+    return _biased(depthwise(inputs[0], weight), node, parameters)
 
 
 @run_node.register
@@ -110,18 +108,12 @@ def _(node: nodes.Activation, parameters: Parameters, inputs: list[Any]) -> Any:
 
 @run_node.register
 def _(node: nodes.Norm, parameters: Parameters, inputs: list[Any]) -> Any:
-    centred = inputs[0] - anp.mean(inputs[0], axis=0, keepdims=True)
-    variance = anp.mean(centred * centred, axis=0, keepdims=True)
-    return centred / anp.sqrt(variance + EPSILON)
+    return normalise(inputs[0])
 
 
 @run_node.register
 def _(node: nodes.Shuffle, parameters: Parameters, inputs: list[Any]) -> Any:
-    channels, frames, height, width = inputs[0].shape
-    rows, columns = node.rows, node.columns
-    blocks = anp.reshape(inputs[0], (channels // (rows * columns), rows, columns, frames, height, width))
-    moved = anp.transpose(blocks, (0, 3, 4, 1, 5, 2))
-    return anp.reshape(moved, (channels // (rows * columns), frames, height * rows, width * columns))
+    return shuffle(inputs[0], node.rows, node.columns)
 
 
 @lru_cache(maxsize=64)
@@ -138,7 +130,7 @@ def _enlargement(size: int, factor: int) -> np.ndarray:
 @run_node.register
 def _(node: nodes.Resize, parameters: Parameters, inputs: list[Any]) -> Any:
     height, width = inputs[0].shape[2:]
-    down, right = (_enlargement(size, node.factor).astype(_dtype(parameters)) for size in (height, width))
+    down, right = (_enlargement(size, node.factor).astype(inputs[0].dtype) for size in (height, width))
     return anp.matmul(anp.matmul(down, inputs[0]), right.T)
 
 

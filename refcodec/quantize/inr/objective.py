@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import autograd.numpy as anp
 import numpy as np
 
 from refcodec.codecs.inr.architecture import Architecture
 from refcodec.errors import RangeError, ShapeError
+from refcodec.gradient.arrangement import crop
+from refcodec.gradient.distance import mean_square
 from refcodec.models.inr.pictures import samples
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.models.inr.twin import run
@@ -56,12 +57,12 @@ class Objective:
     def error(self, parameters: Mapping[str, Any], numbers: Sequence[int]) -> Any:
         """Mean squared error of some frames, samples being 0 .. 1; autograd can differentiate it twice."""
         seen = _computed(self.architecture, parameters, numbers)
-        return anp.mean((seen - self.wanted[:, list(numbers)]) ** 2)
+        return mean_square(seen - self.wanted[:, list(numbers)])
 
 
 def _computed(architecture: Architecture, parameters: Mapping[str, Any], numbers: Sequence[int]) -> Any:
     seen = run(architecture.nodes(), parameters, list(numbers), architecture.frames)
-    return seen[:, :, : architecture.height, : architecture.width]
+    return crop(seen, architecture.height, architecture.width)
 
 
 def spread_frames(total: int, count: int) -> list[int]:
