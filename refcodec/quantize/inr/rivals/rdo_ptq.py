@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import autograd.numpy as anp
 import numpy as np
 from autograd.extend import defvjp, primitive
 
@@ -27,6 +26,8 @@ from refcodec.codecs.inr.architecture import parameters as parameters_of
 from refcodec.codecs.inr.nodes import FRAME, WEIGHT, Node, Parameter
 from refcodec.codecs.inr.quantised import Quantised, Video
 from refcodec.formats import IntFormat
+from refcodec.gradient.arrangement import crop
+from refcodec.gradient.distance import mean_square
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.models.inr.twin import grid_rows, run_nodes
 from refcodec.quantize.inr.objective import FLOAT, Objective, spread_frames
@@ -162,8 +163,7 @@ class _Run:
         live = self.quantised.picked(places)
         wanted = self.objective.wanted[:, list(live[FRAME][0])]
         run_nodes(rest, values, live)
-        seen = live[rest[-1].name][:, :, : architecture.height, : architecture.width]
-        return anp.mean((seen - wanted) ** 2)
+        return mean_square(crop(live[rest[-1].name], architecture.height, architecture.width) - wanted)
 
     def _best_ratio(self, unit: Unit, rest: Sequence[Node], values: Mapping[str, Any]) -> tuple[float, float]:
         """The ratio with the least J for a layer, rounded to the nearest, and the distortion with it."""

@@ -19,6 +19,7 @@ from refcodec.codecs.inr.architecture import parameters as parameters_of
 from refcodec.codecs.inr.nodes import FRAME, WEIGHT, Node, Parameter
 from refcodec.codecs.inr.quantised import Quantised, Video
 from refcodec.formats import IntFormat
+from refcodec.gradient.arrangement import crop
 from refcodec.models.inr.pictures import samples
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.models.inr.twin import Live, grid_rows, run_nodes
@@ -198,7 +199,7 @@ def squared_gradients(
             run_nodes([node], trained.parameters, live)
             if node.name in pushes:
                 live[node.name] = live[node.name] + pushes[node.name]
-        seen = live[network[-1].name][:, :, : architecture.height, : architecture.width]
+        seen = crop(live[network[-1].name], architecture.height, architecture.width)
         return anp.sum((seen - samples(frames, [number])) ** 2)
 
     still = {name: np.zeros((shapes[name][0], 1, *shapes[name][1:]), np.float32) for name in outputs}
