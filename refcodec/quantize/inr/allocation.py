@@ -13,7 +13,6 @@ import numpy as np
 
 from refcodec.codecs.inr.architecture import parameters
 from refcodec.codecs.inr.stream import pack, read_layout
-from refcodec.errors import RangeError
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.quantize.inr.hessian import Change, Tick, curvature
 from refcodec.quantize.inr.objective import Objective
@@ -21,7 +20,7 @@ from refcodec.quantize.inr.uniform import CHANNEL, dequantise, quantise
 
 CHOICES = tuple(range(3, 9))
 TOLERANCE = 0.05
-MOST_COMBINATIONS = 1 << 22  # that are all looked at
+MOST_COMBINATIONS = 1 << 23  # that are all looked at
 PRICES = 2.0 ** np.arange(-40, 21)  # of a byte, each the start of a search among more combinations
 
 
@@ -39,6 +38,17 @@ class Table:
     omegas: np.ndarray
     sizes: np.ndarray
     fixed: float = 0.0
+
+    @property
+    def smallest(self) -> float:
+        """The least size of any choice."""
+        return self.fixed + float(self.sizes.min(axis=1).sum())
+
+    def at_least(self, bits: int) -> Table:
+        """The same without the choices of fewer bits."""
+        kept = [k for k, choice in enumerate(self.choices) if choice >= bits]
+        omegas = self.omegas[:, kept][:, :, :, kept]
+        return Table(self.names, tuple(self.choices[k] for k in kept), omegas, self.sizes[:, kept], self.fixed)
 
     def size(self, picks: np.ndarray) -> float:
         """The size of a choice.  picks  (L,) indexes of `choices`."""
@@ -95,19 +105,16 @@ def measure(
     return Table(tuple(kept), tuple(choices), pairs.reshape(shape), np.array(sizes).T, total)
 
 
-def allocate(table: Table, least: float, most: float) -> dict[str, int]:
-    """Bits of the least Omega among all choices of a size from `least` to `most`.
+def allocate(table: Table, least: float, most: float) -> dict[str, int] | None:
+    """Bits of the least Omega among all choices of a size from `least` to `most`, None where there are none.
 
     Where there are at most MOST_COMBINATIONS choices, all are compared. Otherwise the search starts once for each price
-    of a byte: the layer that gains most takes the bits of less Omega plus price until none gains; then one or two layers
-    at a time change their bits while that lowers Omega within the sizes.  Raises RangeError where no choice has such a size.
+    of a byte: the layer that gains most takes the bits of less Omega plus price until none gains; then one or two
+    layers at a time change their bits while that lowers Omega within the sizes.
     """
     exact = len(table.choices) ** len(table.names) <= MOST_COMBINATIONS
     picks = _enumerated(table, least, most) if exact else _searched(table, least, most)
-    if picks is None:
-        lowest, highest = (table.fixed + table.sizes[:, end].sum() for end in (0, -1))
-        raise RangeError(f"no bits give a size of {least:.0f}..{most:.0f}: there are {lowest:.0f}..{highest:.0f}")
-    return table.bits(picks)
+    return None if picks is None else table.bits(picks)
 
 
 def _enumerated(table: Table, least: float, most: float) -> np.ndarray | None:
