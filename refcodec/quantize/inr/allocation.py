@@ -13,6 +13,7 @@ import numpy as np
 
 from refcodec.codecs.inr.architecture import parameters
 from refcodec.codecs.inr.stream import pack, read_layout
+from refcodec.errors import RangeError
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.quantize.inr.hessian import Change, Tick, curvature
 from refcodec.quantize.inr.objective import Objective
@@ -105,7 +106,16 @@ def measure(
     return Table(tuple(kept), tuple(choices), pairs.reshape(shape), np.array(sizes).T, total)
 
 
-def allocate(table: Table, least: float, most: float) -> dict[str, int] | None:
+def allocate(table: Table, least: float, most: float) -> dict[str, int]:
+    """Bits as of `find_bits`.  Raises RangeError where no choice has such a size."""
+    bits = find_bits(table, least, most)
+    if bits is None:
+        sizes = f"{table.smallest:.0f} and more"
+        raise RangeError(f"no choice of bits has a size of {least:.0f}..{most:.0f}: there are {sizes}")
+    return bits
+
+
+def find_bits(table: Table, least: float, most: float) -> dict[str, int] | None:
     """Bits of the least Omega among all choices of a size from `least` to `most`, None where there are none.
 
     Where there are at most MOST_COMBINATIONS choices, all are compared. Otherwise the search starts once for each price

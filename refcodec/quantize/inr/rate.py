@@ -11,7 +11,7 @@ from refcodec.codecs.inr.nodes import BIAS, GRID, WEIGHT
 from refcodec.codecs.inr.quantised import Video
 from refcodec.codecs.inr.stream import pack
 from refcodec.errors import RangeError
-from refcodec.quantize.inr.allocation import TOLERANCE, Table, allocate, measure
+from refcodec.quantize.inr.allocation import TOLERANCE, Table, find_bits, measure
 from refcodec.quantize.inr.hessian import Tick
 from refcodec.quantize.inr.neuroquant import Calibration
 from refcodec.quantize.inr.objective import spread_frames
@@ -88,7 +88,7 @@ class VariableRate:
         """
         usual = self.table.at_least(USUAL_LEAST)
         for table, lowest in ((usual, least), (self.table, least), (usual, 0.0), (self.table, 0.0)):
-            bits = allocate(table, lowest, most) if table.choices else None
+            bits = find_bits(table, lowest, most) if table.choices else None
             if bits:
                 return {**self.others, **bits}
         raise RangeError(f"{most:.0f} bytes are too few: the smallest stream needs {self.table.smallest:.0f}")
