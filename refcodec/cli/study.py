@@ -1,4 +1,4 @@
-"""Commands that measure what integers cost, and what floats break: study precision, calibration, drift."""
+"""Commands that measure what integers cost, and what floats break: study precision, calibration, drift, inr."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from refcodec.cli.parsing import DONE, MISMATCH, add_group, command, report
+from refcodec.cli.inr import needs_autograd
+from refcodec.cli.parsing import DONE, MISMATCH, add_group, command, report, size
 from refcodec.models.shipped import DEFAULT_FLOAT, resolve
 from refcodec.quantize.options import PICTURES
 
 PARTS = "hyper,synthesis,both"
 PRECISIONS = "W4A4,W8A8,W12A12,W16A16"
 STEPS = "1,1.5,2.25,3.375"
+METHODS = "naive,adaround,brecq,qdrop,rdo-ptq,ffnerv,hinerv,neuroquant"
+BITS, RATES, EVALUATIONS = "6,4,2", 6, 1000
 FLATTERED = "The steps were chosen on the pictures themselves, which flatters the figures: --calibrate names others."
 
 
@@ -58,6 +61,29 @@ def _drift(args: argparse.Namespace) -> int:
     return DONE if document["exact"] else MISMATCH
 
 
+def _inr(args: argparse.Namespace) -> int:
+    with needs_autograd():
+        from refcodec.study.inr.plan import Plan
+        from refcodec.study.inr.study import study_inr
+
+    plan = Plan(
+        tuple(args.models),
+        args.clip,
+        args.output,
+        args.methods,
+        args.crop,
+        tuple(args.separate or ()),
+        args.bits,
+        args.rates,
+        args.evaluations,
+        args.batch,
+        args.seed,
+    )
+    study = study_inr(plan)
+    report(args, study.document, f"{study.text}\n\n{args.output}: results.csv, summary.json, tables.md")
+    return DONE
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(","))
 
@@ -70,11 +96,12 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def add_commands(group: Any) -> None:
-    """Add study precision, study calibration and study drift."""
+    """Add study precision, calibration, drift and inr."""
     commands = add_group(group, "study", "measure what integers cost, and what floats break")
     _add_precision(commands)
     _add_calibration(commands)
     _add_drift(commands)
+    _add_inr(commands)
 
 
 def _add_source(parser: argparse.ArgumentParser, precisions: str) -> None:
@@ -134,3 +161,30 @@ def _add_drift(commands: Any) -> None:
     drift.add_argument("--seed", type=int, default=0, metavar="N", help="order of scattered sums (default: 0)")
     drift.add_argument("-o", "--output", required=True, help="folder to write")
     drift.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_inr(commands: Any) -> None:
+    inr = command(
+        commands, "inr", _inr, "compare methods, precisions and rates of implicit videos",
+        "refcodec study inr hnerv.safetensors --clip frames --crop 160x320 --separate small.safetensors -o study",
+    )  # fmt: skip
+    inr.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="float parameters, as fit writes them")
+    inr.add_argument("--clip", type=Path, required=True, metavar="CLIP", help="what they were fitted to")
+    inr.add_argument("--crop", type=size, metavar="HxW", help="the middle of every frame that they were fitted to")
+    inr.add_argument(
+        "--separate", nargs="*", type=Path, metavar="MODEL", help="networks fitted for other rates, to compare with"
+    )
+    inr.add_argument("--methods", type=_words, default=_words(METHODS), metavar="LIST", help=f"(default: {METHODS})")
+    inr.add_argument("--bits", type=_words, default=_words(BITS), metavar="LIST", help=f"of weights (default: {BITS})")
+    inr.add_argument(
+        "--rates", type=int, default=RATES, metavar="N",
+        help="streams of the first network at different rates (default: %(default)s)",
+    )  # fmt: skip
+    inr.add_argument(
+        "--evaluations", type=int, default=EVALUATIONS, metavar="N",
+        help="of the network, for one frame each, that every method may spend (default: %(default)s)",
+    )  # fmt: skip
+    inr.add_argument("--batch", type=int, default=1, metavar="N", help="frames to a step (default: %(default)s)")
+    inr.add_argument("--seed", type=int, default=0, metavar="N", help="of all random numbers (default: 0)")
+    inr.add_argument("-o", "--output", type=Path, required=True, help="folder, new or of an unfinished study")
+    inr.add_argument("--json", action="store_true", help="print JSON")

@@ -1,0 +1,152 @@
+"""The streams of a study of implicit videos: what each is made from, and how it is made and measured."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from refcodec.codecs.inr.quantised import Video
+from refcodec.codecs.inr.stream import pack
+from refcodec.files import read_bytes
+from refcodec.models.inr.trained import TrainedVideo, load_video
+from refcodec.quantize.inr.evaluate import bits_per_pixel, score, twin_psnr
+from refcodec.quantize.inr.neuroquant import Calibration, neuroquant
+from refcodec.quantize.inr.rate import VariableRate
+from refcodec.quantize.inr.rivals.methods import RIVALS
+from refcodec.quantize.inr.rivals.settings import Method, Settings
+from refcodec.quantize.inr.uniform import CHANNEL, TENSOR, quantise, weight_names
+from refcodec.study.folder import digest
+from refcodec.study.inr import rows
+from refcodec.study.inr.plan import MIXED, Plan
+from refcodec.study.inr.rows import Row
+
+NAIVE, NEUROQUANT = "naive", "neuroquant"
+METHODS: dict[str, Method] = {**RIVALS, NEUROQUANT: neuroquant}
+MIXED_TOLERANCE = 0.05  # of a size that bits are chosen for
+LEAST_BITS, MOST_BITS = 3, 7  # of all weights, between whose sizes the many rates lie
+SEPARATE_BITS = 8
+CODER_TARGETS = (3, 4, 5)  # bits of all weights, whose sizes coders compare at
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One stream to make.
+
+    group  what for;  method  of quantisation;  label  of its bits;  bits  of all weights, or a size in bytes to reach
+    granularity  of the steps;  trellis  whether levels are those of dependent quantisation.
+    """
+
+    group: str
+    method: str
+    label: str
+    bits: int
+    size: int = 0
+    granularity: str = CHANNEL
+    trellis: bool = False
+
+
+@dataclass(slots=True)
+class Subject:
+    """A network under study, and what is found out about it once.
+
+    name  of its file;  identity  SHA-256 of that and of its clip;  table  what bits cost, when it was asked for.
+    """
+
+    name: str
+    identity: str
+    trained: TrainedVideo
+    frames: np.ndarray
+    seed: int
+    table: VariableRate | None = None
+    float_db: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.float_db = twin_psnr(self.trained.architecture, self.trained.parameters, self.frames)
+
+    @classmethod
+    def load(cls, path: Path, frames: np.ndarray, seed: int) -> Subject:
+        """The network of a file.  Raises RefcodecError."""
+        clip = hashlib.sha256(frames.tobytes()).hexdigest()
+        identity = digest([hashlib.sha256(read_bytes(path)).hexdigest(), clip])
+        return cls(path.stem, identity, load_video(path), frames, seed)
+
+    def uniform_size(self, bits: int) -> int:
+        """Bytes of the stream whose weights all have so many bits."""
+        return len(pack(quantise(self.trained, bits)))
+
+    def variable_rate(self, settings: Settings) -> VariableRate:
+        """The network ready for any size; what bits cost is measured once."""
+        calibration = Calibration.of(self.trained, self.frames, settings)
+        if self.table is None:
+            self.table = VariableRate.of(calibration)
+        return replace(self.table, calibration=calibration)
+
+    def mixed(self, bits: int, settings: Settings) -> dict[str, int]:
+        """The bits that Omega chooses for the size of so many for every weight, within the tolerance."""
+        size = self.uniform_size(bits)
+        rates = self.variable_rate(settings)
+        return rates.bits_for(size * (1 - MIXED_TOLERANCE), size * (1 + MIXED_TOLERANCE))
+
+
+def tasks_of(plan: Plan, subject: Subject, first: bool) -> list[Task]:
+    """The streams of one network; the tables beyond the methods' are made for the first one only."""
+    found = [Task(rows.METHODS, method, label, int(label)) for label in plan.bits for method in plan.methods]
+    if not first:
+        return found
+    found += [
+        Task(rows.STEPS, method, "4", 4, granularity=granularity)
+        for granularity in (TENSOR, CHANNEL)
+        for method in (NAIVE, NEUROQUANT)
+    ]
+    if plan.rates:
+        ends = [subject.uniform_size(bits) for bits in (LEAST_BITS, MOST_BITS)]
+        sizes = np.geomspace(ends[0], ends[1], plan.rates).round().astype(int).tolist()
+        found += [Task(rows.RATES, NEUROQUANT, "mixed", 0, size) for size in sizes]
+        found += [Task(rows.RATES, NAIVE, str(bits), bits) for bits in range(LEAST_BITS, SEPARATE_BITS + 1)]
+    return found
+
+
+def separate_task() -> Task:
+    """The stream of a network that was fitted for its rate."""
+    return Task(rows.SEPARATE, NAIVE, str(SEPARATE_BITS), SEPARATE_BITS)
+
+
+def task_key(task: Task, subject: Subject, plan: Plan) -> str:
+    """A digest of everything the row depends on."""
+    budget = 0 if task.method == NAIVE else plan.evaluations
+    spent = [budget, plan.batch, plan.seed] if budget else []
+    return digest(
+        [subject.identity, task.method, task.label, task.bits, task.size, task.granularity, task.trellis, spent]
+    )
+
+
+def run_task(task: Task, subject: Subject, plan: Plan, progress: Callable[[float], None]) -> Row:
+    """Make one stream and measure it."""
+    settings = Settings(plan.evaluations, plan.batch, plan.seed, task.granularity, progress=progress)
+    if task.size:
+        rates = subject.variable_rate(settings)
+        begin = time.perf_counter()
+        video = rates.at(task.size).video
+        return _row(task, subject, plan, video, time.perf_counter() - begin)
+    mixed = task.group == rows.METHODS and task.label == MIXED
+    bits: int | Mapping[str, int] = subject.mixed(task.bits, settings) if mixed else task.bits
+    begin = time.perf_counter()
+    video = METHODS[task.method](subject.trained, subject.frames, bits, settings)
+    return _row(task, subject, plan, video, time.perf_counter() - begin)
+
+
+def _row(task: Task, subject: Subject, plan: Plan, video: Video, seconds: float) -> Row:
+    found = score(video, subject.frames)
+    weights = [video.parameters[name] for name in weight_names(video.architecture)]
+    mean = sum(w.bits * w.values.size for w in weights) / sum(w.values.size for w in weights)
+    return Row(
+        subject.name, task.group, task.method, task.label, round(mean, 3), task.granularity,
+        0 if task.method == NAIVE else plan.evaluations, found.size,
+        round(bits_per_pixel(found.size, video.architecture), 5), round(found.integer, 4), round(found.twin, 4),
+        round(subject.float_db, 4), round(seconds, 1),
+    )  # fmt: skip
