@@ -131,13 +131,14 @@ def test_rate_worth_more_makes_rdo_ptq_spend_fewer_bytes(monkeypatch):
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_rival_spends_the_evaluations_it_is_given(name, monkeypatch):
-    trained, spent = fitted(), [0]
+def test_rival_spends_the_evaluations_it_is_given_in_float32(name, monkeypatch):
+    trained, spent, precisions = fitted(), [0], set()
     network = load(HNERV.nodes()).multiplications
 
     def counted(function, size):
         def call(*arguments):
             spent[0] += size(*arguments)
+            precisions.update(argument.dtype for argument in arguments[:2])
             return function(*arguments)
 
         return call
@@ -155,6 +156,7 @@ def test_rival_spends_the_evaluations_it_is_given(name, monkeypatch):
         monkeypatch.setattr(module, function, counted(getattr(module, function), size))
     RIVALS[name](trained, moving_picture(), 3, Settings(evaluations=60))
     assert spent[0] / (3 * network) == pytest.approx(60, rel=0.1)
+    assert precisions == {np.dtype(np.float32)}  # autograd is quick to go on in float64
 
 
 @pytest.mark.parametrize("name", LEARNING)

@@ -75,6 +75,14 @@ def test_indecision_is_nothing_once_all_is_decided():
     assert float(indecision([np.array([1.0])], 3.0)) == pytest.approx(1 - abs(2 * h - 1) ** 3)
 
 
+def test_indecision_and_its_slopes_agree_with_differences():
+    variables, direction = (np.random.default_rng(seed).normal(size=30) for seed in (1, 2))
+    for beta in (20.0, 3.0, 2.0):
+        slope = grad(lambda v, beta=beta: indecision([v], beta))(variables) @ direction
+        ends = [float(indecision([variables + sign * 1e-6 * direction], beta)) for sign in (1, -1)]
+        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5)
+
+
 def test_beta_falls_in_a_line_after_the_warm_up():
     annealing = Annealing(warm_up=0.25, first=12.0, last=4.0)
     assert annealing.beta(0.0) is None

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import autograd.numpy as anp
 import numpy as np
+from autograd.extend import defvjp, primitive
 
 from refcodec.codecs.inr.nodes import Parameter
 from refcodec.codecs.inr.quantised import Quantised
@@ -25,9 +26,23 @@ def rise(variables: Any) -> Any:
     return anp.clip(HALF_RANGE * anp.tanh(0.5 * variables) + 0.5, 0, 1)
 
 
+@primitive
+def _undecided(up: np.ndarray, beta: float) -> Any:
+    """The sum of 1 - |2h - 1|**beta, in the precision of h: a wider one would go on through the network."""
+    return np.sum(1 - np.abs(2 * up - 1) ** beta)
+
+
+def _undecided_slopes(up: np.ndarray, beta: float) -> np.ndarray:
+    apart = 2 * up - 1
+    return -2 * beta * np.abs(apart) ** (beta - 1) * np.sign(apart)
+
+
+defvjp(_undecided, lambda ans, up, beta: lambda g: g * _undecided_slopes(up, beta), argnums=(0,))
+
+
 def indecision(variables: Iterable[Any], beta: float) -> Any:
     """The regulariser: the sum of 1 - |2h - 1|**beta, nothing where every rounding is decided."""
-    return sum(anp.sum(1 - anp.abs(2 * rise(array) - 1) ** beta) for array in variables)
+    return sum(_undecided(rise(array), beta) for array in variables)
 
 
 class Annealing(NamedTuple):

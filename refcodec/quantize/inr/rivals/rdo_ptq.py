@@ -81,10 +81,13 @@ class Between(NamedTuple):
 
 
 @primitive
-def rate(up: np.ndarray, between: Between) -> float:
-    """Bits of a weight in the mean, by the entropy of its tensor.  up  how far each weight is rounded up, 0 .. 1."""
+def rate(up: np.ndarray, between: Between) -> Any:
+    """Bits of a weight in the mean, by the entropy of its tensor, in the precision of what is given.
+
+    up  how far each weight is rounded up, 0 .. 1.
+    """
     expected = between.expected(up)
-    return float(expected @ code_lengths(expected)) / up.size
+    return up.dtype.type(expected @ code_lengths(expected) / up.size)
 
 
 def _rate_slopes(up: np.ndarray, between: Between) -> np.ndarray:
@@ -174,7 +177,7 @@ class _Run:
             rounding = self._rounding(weight, ratio)
             given = {**values, weight.name: dequantise_parameter(weight, rounding.nearest())}
             price = rate((rise(rounding.first) >= 0.5).astype(np.float32), Between.of(rounding))
-            tried.append((max(float(self._distortion(rest, given, places)), LEAST_DISTORTION), price, ratio))
+            tried.append((max(float(self._distortion(rest, given, places)), LEAST_DISTORTION), float(price), ratio))
         least = min(distortion for distortion, _, _ in tried)
         distortion, _, ratio = min(tried, key=lambda entry: entry[0] / least + WORTH * entry[1])
         return ratio, distortion

@@ -166,7 +166,8 @@ class _Reconstruction:
             given = {**values, **{name: roundings[name].value(array) for name, array in variables.items()}}
             seen = dict(batch.live)
             run_nodes(part, given, seen)
-            squares = (seen[unit.output] - wanted[:, batch.places]) ** 2
+            differences = seen[unit.output] - wanted[:, batch.places]
+            squares = differences * differences  # autograd would differentiate a power in float64
             if self.form.weighed:
                 squares = self.importance[unit.output][:, batch.places] * squares
             return anp.sum(squares) / (squares.size / squares.shape[0])  # summed over channels, else the mean
@@ -200,7 +201,8 @@ def squared_gradients(
             if node.name in pushes:
                 live[node.name] = live[node.name] + pushes[node.name]
         seen = crop(live[network[-1].name], architecture.height, architecture.width)
-        return anp.sum((seen - samples(frames, [number])) ** 2)
+        differences = seen - samples(frames, [number])
+        return anp.sum(differences * differences)
 
     still = {name: np.zeros((shapes[name][0], 1, *shapes[name][1:]), np.float32) for name in outputs}
     found = {name: np.repeat(array, len(numbers), axis=1) for name, array in still.items()}
