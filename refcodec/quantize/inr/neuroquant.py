@@ -8,7 +8,7 @@ beta has fallen all the way when learning ends.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,9 @@ from refcodec.quantize.inr.rounding import Annealing, Rounding
 from refcodec.quantize.inr.steps import RATE, learn_steps
 from refcodec.quantize.inr.uniform import binary16_patterns, first_steps, nearest_integers, parameter_bits
 
+Bits = tuple[tuple[str, int], ...]
+Patterns = dict[str, np.ndarray]
+
 COLOURS = 3  # the error that indecision is weighed against is summed over them, and a mean elsewhere
 
 
@@ -41,25 +44,27 @@ class Recipe(NamedTuple):
     annealing: Annealing = Annealing(travel=63.0)
 
 
+RECIPE = Recipe()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
     """A network about to be quantised, at as many rates as one likes.
 
-    objective  of the whole network;  settings, recipe  of every run.
+    objective  of the whole network;  settings, recipe  of every run;  known  steps already learned, by bits.
     """
 
     trained: TrainedVideo
     objective: Objective
     settings: Settings
     recipe: Recipe
+    known: dict[Bits, Patterns] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, trained: TrainedVideo, frames: np.ndarray, settings: Settings, recipe: Recipe | None = None
-    ) -> Calibration:
+    def of(cls, trained: TrainedVideo, frames: np.ndarray, settings: Settings, recipe: Recipe = RECIPE) -> Calibration:
         """Compute what pictures should be.  frames  (T, H, W, 3) uint8.  Raises ShapeError, RangeError."""
         objective = Objective.of(trained, frames, settings.target)
-        return cls(trained, objective, settings, recipe or Recipe())
+        return cls(trained, objective, settings, recipe)
 
     @property
     def iterations(self) -> tuple[int, int]:
@@ -70,8 +75,22 @@ class Calibration:
         first = int(count * self.recipe.step_part)
         return first, count - first
 
-    def steps(self, bits: Mapping[str, int]) -> dict[str, np.ndarray]:
+    def probe(self, bits: Mapping[str, int]) -> Video:
+        """The video of the nearest integers on learned steps: nearly the size of the whole run's, and soon made."""
+        return self.nearest(bits, self.steps(bits))
+
+    def make(self, bits: Mapping[str, int]) -> Video:
+        """The video of a whole run.  bits  of every parameter."""
+        return self.rounded(bits, self.steps(bits))
+
+    def steps(self, bits: Mapping[str, int]) -> Patterns:
         """Steps after the first part of a run, as binary16 patterns.  bits  of every parameter."""
+        key = tuple(sorted(bits.items()))
+        if key not in self.known:
+            self.known[key] = self._learned_steps(bits)
+        return self.known[key]
+
+    def _learned_steps(self, bits: Mapping[str, int]) -> Patterns:
         trained, settings, (count, rest) = self.trained, self.settings, self.iterations
         patterns = {
             p.name: binary16_patterns(first_steps(p, trained.parameters[p.name], bits[p.name], settings.granularity))
@@ -131,12 +150,11 @@ def neuroquant(
     frames: np.ndarray,
     bits: int | Mapping[str, int],
     settings: Settings,
-    recipe: Recipe | None = None,
+    recipe: Recipe = RECIPE,
 ) -> Video:
     """Quantise a network by the pictures that it computes.
 
     frames  (T, H, W, 3) uint8;  bits  of all weights, or of parameters by name, as of `parameter_bits`.
     Raises ShapeError, RangeError.
     """
-    calibration, chosen = Calibration.of(trained, frames, settings, recipe), parameter_bits(trained.architecture, bits)
-    return calibration.rounded(chosen, calibration.steps(chosen))
+    return Calibration.of(trained, frames, settings, recipe).make(parameter_bits(trained.architecture, bits))

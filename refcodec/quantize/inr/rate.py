@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from refcodec.codecs.inr.architecture import Architecture, parameters
 from refcodec.codecs.inr.nodes import BIAS, GRID, WEIGHT
 from refcodec.codecs.inr.quantised import Video
 from refcodec.codecs.inr.stream import pack
 from refcodec.errors import RangeError
+from refcodec.models.inr.trained import TrainedVideo
 from refcodec.quantize.inr.allocation import TOLERANCE, Table, find_bits, measure
 from refcodec.quantize.inr.hessian import Tick
-from refcodec.quantize.inr.neuroquant import Calibration
-from refcodec.quantize.inr.objective import spread_frames
-from refcodec.quantize.inr.uniform import BIAS_BITS
+from refcodec.quantize.inr.objective import Objective, spread_frames
+from refcodec.quantize.inr.uniform import BIAS_BITS, CHANNEL
 
 CHOICES = tuple(range(2, 9))
 USUAL_LEAST = 3  # bits; fewer are tried only where a size asks for it
 OMEGA_FRAMES = 4
 SPARE = 0.01  # of a size, left for what roundings add to it
-STEP_TRIES, ROUNDING_TRIES = 4, 3
+PROBE_TRIES, MAKE_TRIES = 4, 3
 
 
 class Point(NamedTuple):
@@ -43,42 +43,54 @@ def size_of_rate(rate: float, architecture: Architecture) -> int:
     return int(rate * architecture.frames * architecture.height * architecture.width / 8)
 
 
+class Maker(Protocol):
+    """Makes videos of any bits of every parameter.
+
+    probe  something sooner made that is of about the same size;  make  the video itself.
+    """
+
+    def probe(self, bits: Mapping[str, int]) -> Video: ...
+
+    def make(self, bits: Mapping[str, int]) -> Video: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VariableRate:
     """A trained network about to become streams of any size.
 
-    table  of the layers that choose their bits;  others  bits of those that have no choice.
+    maker  of its videos;  table  of the layers that choose their bits;  others  bits of those that have no choice.
     """
 
-    calibration: Calibration
+    maker: Maker
     table: Table
     others: Mapping[str, int]
 
     @classmethod
     def of(
         cls,
-        calibration: Calibration,
+        trained: TrainedVideo,
+        objective: Objective,
+        maker: Maker,
         biases: int = BIAS_BITS,
         grids: int | None = None,
-        frames: int = OMEGA_FRAMES,
-        choices: Sequence[int] = CHOICES,
+        granularity: str = CHANNEL,
         tick: Tick | None = None,
     ) -> VariableRate:
         """Measure what bits cost: Omega and bytes.
 
-        biases  their bits;  grids  theirs, or None to choose them with those of weights
-        frames  how many Omega is taken over;  tick  called after each product.  Raises RangeError.
+        objective  whose error Omega is about;  biases  their bits
+        grids  theirs, or None to choose them with those of weights
+        tick  called after each of `products` products.  Raises RangeError.
         """
-        trained = calibration.trained
-        batches = [[number] for number in spread_frames(trained.architecture.frames, frames)]
-        wanted = parameters(trained.architecture.nodes())
+        architecture = trained.architecture
+        wanted = parameters(architecture.nodes())
         others = {p.name: biases for p in wanted if p.kind == BIAS}
         if grids is not None:
             others |= {p.name: grids for p in wanted if p.kind == GRID}
-        names = [p.name for p in wanted if p.kind == WEIGHT or (p.kind == GRID and grids is None)]
-        granularity = calibration.settings.granularity
-        table = measure(trained, calibration.objective, names, batches, choices, others, granularity, tick)
-        return cls(calibration, table, others)
+        batches = [[number] for number in spread_frames(architecture.frames, OMEGA_FRAMES)]
+        names = choosing(architecture, grids is None)
+        table = measure(trained, objective, names, batches, CHOICES, others, granularity, tick)
+        return cls(maker, table, others)
 
     def bits_for(self, least: float, most: float) -> dict[str, int]:
         """The bits of the least Omega whose naive stream has a size from `least` to `most`, of every parameter.
@@ -96,27 +108,43 @@ class VariableRate:
     def at(self, size: int) -> Point:
         """A stream of at most so many bytes, and within TOLERANCE of them where bits are fine enough for that.
 
-        Calibrated steps change what integers cost, and roundings do so again: where that leaves the sizes wanted,
+        What integers cost changes with calibrated steps, and again with roundings: where that leaves the sizes wanted,
         bits are chosen anew by what was found.  Raises RangeError where there are too few bytes.
         """
-        growth, tried = 1.0, None
-        for _ in range(ROUNDING_TRIES):
-            for _ in range(STEP_TRIES):
-                bits = self.bits_for((1 - TOLERANCE) * size / growth, (1 - SPARE) * size / growth)
-                if bits == tried:
-                    break
-                tried, naive = bits, self.table.size(self.table.picks(bits))
-                patterns = self.calibration.steps(bits)
-                found = len(pack(self.calibration.nearest(bits, patterns)))
-                if (1 - TOLERANCE) * size <= found <= (1 - SPARE) * size:
-                    break
-                growth = found / naive
-            video = self.calibration.rounded(bits, patterns)
+        growth = 1.0
+        for _ in range(MAKE_TRIES):
+            bits, growth = self._probed(size, growth)
+            video = self.maker.make(bits)
             found = len(pack(video))
+            picks = self.table.picks(bits)
             if found <= size:
-                return Point(video, found, bits, self.table.omega(self.table.picks(bits)))
-            growth = max(growth, found / naive)
+                return Point(video, found, bits, self.table.omega(picks))
+            growth = found / self.table.size(picks)
         raise RangeError(f"no stream of {size} bytes was found: the nearest has {found}")
+
+    def _probed(self, size: int, growth: float) -> tuple[dict[str, int], float]:
+        """Bits whose probe has the size wanted, and what it grew over the naive stream.
+
+        growth  what videos grow by as far as is known.
+        """
+        tried: dict[str, int] = {}
+        for _ in range(PROBE_TRIES):
+            bits = self.bits_for((1 - TOLERANCE) * size / growth, (1 - SPARE) * size / growth)
+            found = len(pack(self.maker.probe(bits)))
+            if bits == tried or (1 - TOLERANCE) * size <= found <= (1 - SPARE) * size:
+                break
+            tried, growth = bits, found / self.table.size(self.table.picks(bits))
+        return bits, growth
+
+
+def choosing(architecture: Architecture, grids: bool) -> list[str]:
+    """The parameters that choose their bits: weights, and grids or not."""
+    return [p.name for p in parameters(architecture.nodes()) if p.kind == WEIGHT or (p.kind == GRID and grids)]
+
+
+def products(architecture: Architecture, grids: bool) -> int:
+    """How many products with the Hessian a table needs."""
+    return len(choosing(architecture, grids)) * len(CHOICES) * min(OMEGA_FRAMES, architecture.frames)
 
 
 def variable_rate(rates: VariableRate, sizes: Iterable[int]) -> Iterator[Point]:
