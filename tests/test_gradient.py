@@ -8,7 +8,9 @@ import pytest
 from autograd import grad, make_vjp
 from scipy.special import erf, expit
 
-from refcodec.gradient import activations, convolution
+from refcodec.gradient import activations, arrangement, convolution
+from refcodec.gradient.distance import mean_square
+from refcodec.gradient.normalisation import normalise
 from refcodec.gradient.optimiser import Adam
 
 # outputs, channels, taps, frames, height, width; planes narrower than half of the kernel among them
@@ -168,13 +170,89 @@ def test_activations_equal_their_formulas(dtype):
         assert np.abs(derivative(x) - difference).max() < max(100 * limit, 1e-8)
 
 
-def test_float32_stays_float32():
-    x, weight = drawn((2, 1, 4, 4), 0).astype(np.float32), drawn((3, 2, 3, 3), 1).astype(np.float32)
+@pytest.mark.parametrize("shape", [(2, 3, 1, 2, 4, 5), (3, 2, 2, 1, 1, 1), (1, 1, 1, 1, 2, 2), (2, 2, 5, 3, 2, 1)])
+def test_shuffle_is_a_transposition_and_unshuffle_its_inverse(shape):
+    channels, rows, columns, frames, height, width = shape
+    x = drawn((channels * rows * columns, frames, height, width), 0)
+    blocks = x.reshape(channels, rows, columns, frames, height, width).transpose(0, 3, 4, 1, 5, 2)
+    shuffled = arrangement.shuffle(x, rows, columns)
+    np.testing.assert_array_equal(shuffled, blocks.reshape(channels, frames, height * rows, width * columns))
+    np.testing.assert_array_equal(arrangement.unshuffle(shuffled, rows, columns), x)
 
-    def loss(w):
-        return anp.mean(activations.gelu(convolution.convolution(x, w)) ** 2)
 
-    assert grad(loss)(weight).dtype == np.float32
+def test_crop_keeps_the_top_left_and_pad_adds_zeros():
+    x = drawn((2, 3, 4, 5), 0)
+    np.testing.assert_array_equal(arrangement.crop(x, 3, 2), x[:, :, :3, :2])
+    padded = arrangement.pad(x, 6, 5)
+    np.testing.assert_array_equal(padded[:, :, :4], x)
+    assert padded.shape == (2, 3, 6, 5)
+    assert not padded[:, :, 4:].any()
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda x: arrangement.shuffle(x, 2, 3),
+        lambda x: arrangement.unshuffle(x, 2, 2),
+        lambda x: arrangement.crop(x, 3, 1),
+        lambda x: arrangement.pad(x, 5, 7),
+    ],
+    ids=["shuffle", "unshuffle", "crop", "pad"],
+)
+def test_moves_have_their_adjoints_twice(move):
+    x = drawn((6, 2, 4, 4), 0)
+    vjp, moved = make_vjp(move)(x)
+    g = drawn(moved.shape, 1)
+    assert np.vdot(vjp(g), x) == pytest.approx(np.vdot(g, moved), rel=1e-12)
+    assert vjp(g).flags.c_contiguous
+    back, _ = make_vjp(vjp)(g)
+    np.testing.assert_array_equal(back(x), moved)
+
+
+def plain_normalise(x):
+    """In autograd's own functions."""
+    centred = x - anp.mean(x, axis=0, keepdims=True)
+    return centred / anp.sqrt(anp.mean(centred * centred, axis=0, keepdims=True) + 1e-6)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(5, 1.0), (2, 1e-3), (1, 1.0)])
+def test_normalise_and_both_derivatives_equal_those_of_autograd(channels, size):
+    """Also where epsilon counts as much as the variance, and where there is nothing to normalise."""
+    x, weight, direction = (drawn((channels, 2, 3, 2), seed) for seed in range(3))
+    x = size * x
+    results = []
+    for function in (normalise, plain_normalise):
+
+        def loss(x, function=function):
+            return anp.sum(anp.sin(weight * function(x)))
+
+        def along(x, loss=loss):
+            return anp.sum(grad(loss)(x) * direction)
+
+        results.append((function(x), grad(loss)(x), grad(along)(x)))
+    for found, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
+
+
+def test_mean_square_and_its_derivative():
+    x = drawn((2, 3, 4), 0)
+    assert mean_square(x) == pytest.approx(np.mean(x**2), rel=1e-14)
+    np.testing.assert_allclose(grad(mean_square)(x), 2 * x / x.size, rtol=1e-14)
+
+
+def test_float32_stays_float32_on_the_way_back():
+    """Each derivative receives and returns float32: float64 anywhere would take twice the time from there on."""
+    x, weight = drawn((2, 1, 4, 4), 0).astype(np.float32), drawn((4, 2, 3, 3), 1).astype(np.float32)
+    steps = [
+        mean_square, normalise, activations.gelu, activations.silu, lambda x: arrangement.shuffle(x, 1, 2),
+        lambda x: arrangement.crop(x, 2, 2), lambda x: convolution.convolution(x, weight),
+        lambda x: convolution.depthwise(x, weight[0]),
+    ]  # fmt: skip
+    in_weights = [lambda w: convolution.convolution(x, w), lambda w: convolution.depthwise(x, w[0])]
+    for step, argument in [*((step, x) for step in steps), *((step, weight) for step in in_weights)]:
+        vjp, ans = make_vjp(step)(argument)
+        assert ans.dtype == np.float32
+        assert vjp(np.ones_like(ans)).dtype == np.float32
 
 
 def test_adam_follows_its_algorithm():

@@ -21,8 +21,8 @@ ONE = np.float32(1)
 
 
 @parallel_kernel
-def _normal(x, phi, density):
-    """Distribution and density of a normal deviate, in float32, without a branch or a call so that it vectorises."""
+def _gelu(x, value, slope):
+    """GELU and its derivative in float32, without a branch or a call so that it vectorises."""
     for k in prange(x.size):
         v = x[k]
         # exp(-v * v / 2) as the 256th power of a Taylor polynomial
@@ -36,7 +36,6 @@ def _normal(x, phi, density):
         bell = bell * bell
         bell = bell * bell
         bell = bell * bell
-        density[k] = np.float32(DENSITY_AT_ZERO) * bell
         u = min(max(np.float32(ROOT_HALF) * v, np.float32(-4)), np.float32(4))
         s = u * u
         p = np.float32(-2.72614225801306e-10) * s + np.float32(2.77068142495902e-08)
@@ -49,34 +48,37 @@ def _normal(x, phi, density):
         q = q * s + np.float32(-1.68282697438203e-03)
         q = q * s + np.float32(-7.37332916720468e-03)
         q = q * s + np.float32(-1.42647390514189e-02)
-        phi[k] = np.float32(0.5) * (ONE + u * p / q)
+        share = np.float32(0.5) * (ONE + u * p / q)
+        value[k] = v * share
+        slope[k] = share + v * np.float32(DENSITY_AT_ZERO) * bell
 
 
-def _distribution(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _normal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """GELU and its derivative."""
     if x.dtype != np.float32:
-        return 0.5 * (1 + erf(x * ROOT_HALF)), DENSITY_AT_ZERO * np.exp(-0.5 * x * x)
-    phi, density = np.empty_like(x), np.empty_like(x)
-    _normal(np.ravel(x), phi.reshape(-1), density.reshape(-1))
-    return phi, density
+        share = 0.5 * (1 + erf(x * ROOT_HALF))
+        return x * share, share + x * DENSITY_AT_ZERO * np.exp(-0.5 * x * x)
+    value, slope = np.empty_like(x), np.empty_like(x)
+    _gelu(np.ravel(x), value.reshape(-1), slope.reshape(-1))
+    return value, slope
 
 
 @primitive
 def gelu(x: np.ndarray) -> np.ndarray:
     """x times the probability that a normal deviate is below x."""
-    return x * _distribution(np.ascontiguousarray(x))[0]
+    return _normal(np.ascontiguousarray(x))[0]
 
 
 @primitive
 def gelu_slope(x: np.ndarray) -> np.ndarray:
     """The derivative of `gelu`."""
-    phi, density = _distribution(np.ascontiguousarray(x))
-    return phi + x * density
+    return _normal(np.ascontiguousarray(x))[1]
 
 
 @primitive
 def gelu_curvature(x: np.ndarray) -> np.ndarray:
     """The second derivative of `gelu`."""
-    return (2 - x * x) * _distribution(np.ascontiguousarray(x))[1]
+    return (2 - x * x) * DENSITY_AT_ZERO * np.exp(-0.5 * x * x)
 
 
 defvjp(gelu, lambda ans, x: lambda g: g * gelu_slope(x))
@@ -85,7 +87,7 @@ defvjp(gelu_slope, lambda ans, x: lambda g: g * gelu_curvature(x))
 
 @parallel_kernel
 def _silu(x, value, slope):
-    """SiLU and its derivative in float32 by the logistic function (1 + tanh(x / 2)) / 2, vectorised like `_normal`."""
+    """SiLU and its derivative in float32 by the logistic function (1 + tanh(x / 2)) / 2, vectorised as well."""
     for k in prange(x.size):
         v = x[k]
         u = min(max(np.float32(0.5) * v, np.float32(-9)), np.float32(9))
