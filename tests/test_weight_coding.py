@@ -36,16 +36,17 @@ def digits(values: np.ndarray) -> int:
     return int(np.abs(values.astype(np.int64)).max()).bit_length()
 
 
+def adaptive(values: np.ndarray, number: int, dependent: bool) -> bytes:
+    """The payload in one adaptive mode."""
+    width, values = digits(values), np.ascontiguousarray(values, np.int32)
+    return bytes([32 * number + width]) + encode_adaptive(values, width, Mode(*MODES[number - 1], dependent))
+
+
 def payloads(values: np.ndarray, dependent: bool) -> dict[int, bytes]:
     """The payload in every mode that there is, by its number, made one by one."""
-    width, values = digits(values), np.ascontiguousarray(values, np.int32)
-    found = {}
-    for number, (neighbours, slowest) in enumerate(MODES, 1):
-        found[number] = encode_adaptive(values, width, Mode(neighbours, slowest, dependent))
-    static = encode_static(values, width)
-    if static is not None:
-        found[STATIC] = static
-    return {number: bytes([32 * number + width]) + payload for number, payload in found.items()}
+    found = {number: adaptive(values, number, dependent) for number in range(1, 7)}
+    static = encode_static(np.ascontiguousarray(values, np.int32), digits(values))
+    return found if static is None else {**found, STATIC: bytes([digits(values)]) + static}
 
 
 def random_tensor(rng: np.random.Generator, bits: int, shape: Shape) -> np.ndarray:
@@ -91,7 +92,7 @@ def test_payloads_of_all_small_tensors_equal_naive() -> None:
                 assert encode_integers(array) == b"\0"
                 continue
             number = 1 + (values[0] + 2 * values[1] + 3 * values[2]) % 6
-            payload = payloads(array, dependent)[number]
+            payload = adaptive(array, number, dependent)
             assert payload == naive.encode_in_mode(list(values), shape, number, dependent)
             assert decode_integers(payload, shape, dependent).ravel().tolist() == list(values)
 
@@ -202,12 +203,18 @@ def test_static_tables_of_every_fraction_equal_naive(rng: np.random.Generator) -
     counts = np.bincount((values - lo).ravel())
     for fraction in range(4):
         levels = static_integers._levels(64 * counts, fraction)
+        row = naive.row_of(levels.tolist(), fraction)
         for level in levels:
             assert fixed.table_frequency(int(level), fraction) == naive.frequency(int(level), fraction)
-        payload = static_integers._encode(values, digits(values), lo, levels, fraction)
-        assert payload == naive.encode_static(values.ravel().tolist(), digits(values), lo, levels.tolist(), fraction)
-        found = decode_integers(bytes([digits(values)]) + payload, values.shape, False)
-        np.testing.assert_array_equal(found, values)
+        size, table, found = static_integers._trial(counts, lo, digits(values), 64 * counts, fraction)
+        assert found == row
+        payload = naive.encode_static(values.ravel().tolist(), digits(values), lo, levels.tolist(), fraction)
+        assert payload.startswith(table)
+        restored = decode_integers(bytes([digits(values)]) + payload, values.shape, False)
+        np.testing.assert_array_equal(restored, values)
+        exact = -(counts[counts > 0] * np.log2(np.diff(row)[:-1][counts > 0] / 65536)).sum() + 8 * len(table)
+        assert size / 65536 == pytest.approx(exact, rel=1e-4)
+        assert exact / 8 < len(payload) < exact / 8 + 12
         nearest = [abs(naive.frequency(int(k), fraction) - 64 * n) for k, n in zip(levels, counts, strict=True) if n]
         others = [abs(naive.frequency(int(k) + 1, fraction) - 64 * n) for k, n in zip(levels, counts, strict=True) if n]
         assert all(a <= b for a, b in zip(nearest, others, strict=True))
@@ -273,7 +280,7 @@ def test_random_payloads_meet_the_same_fate_everywhere() -> None:
         shape, dependent, number = (1, 2, int(rng.integers(1, 4))), bool(rng.integers(2)), int(rng.integers(1, 7))
         payload = bytes([32 * number + int(rng.choice([1, 2, 3, 16])), *rng.bytes(int(rng.integers(1, 6)))])
         if seed % 2:
-            payload = payloads(random_tensor(rng, int(rng.choice(BITS)), shape), dependent)[number]
+            payload = adaptive(random_tensor(rng, int(rng.choice(BITS)), shape), number, dependent)
         if seed % 4 == 1:
             place = len(payload) // 2
             payload = payload[:place] + rng.bytes(1) + payload[place + 1 :]
@@ -295,7 +302,7 @@ def test_all_payloads_of_three_bytes_are_refused_unless_the_encoder_makes_them()
     shape, made = (1, 1, 2), {}
     for values in itertools.product(range(-3, 4), repeat=2):
         if max(map(abs, values)) > 1:
-            made[payloads(np.array(values).reshape(shape), False)[1]] = list(values)
+            made[adaptive(np.array(values).reshape(shape), 1, False)] = list(values)
     short = {payload: values for payload, values in made.items() if len(payload) == 3}
     assert len(short) >= 15
     found = {}
@@ -396,7 +403,7 @@ def test_arguments_must_be_integers_of_three_axes() -> None:
 @pytest.mark.parametrize("kernel", [adaptive_integers._encode, adaptive_integers._decode], ids=["encode", "decode"])
 def test_compiled_kernels_hold_no_float(kernel: numba.core.dispatcher.Dispatcher) -> None:
     """Numba joins a uint64 and an int64 to a double; small numbers come out right, so no result would show it."""
-    decode_integers(payloads(np.ones((1, 1, 1), int), False)[1], (1, 1, 1), False)
+    decode_integers(adaptive(np.ones((1, 1, 1), int), 1, False), (1, 1, 1), False)
     (signature,) = kernel.signatures  # one type of every argument, so compiled once
     fresh = numba.njit(kernel.py_func)
     fresh.compile(signature)

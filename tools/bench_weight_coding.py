@@ -198,8 +198,8 @@ def main() -> None:
         return
     for name, model in found.items():
         print(f"{name}: {model['weights']} weights")
-        rows = [[bits, *(f"{row[c]:.3f}" if c in row else "" for c in COLUMNS)] for bits, row in model["bits"].items()]
-        print(table(rows, ["bits", *COLUMNS]))
+        lines = [[bits, *(f"{row[c]:.3f}" if c in row else "" for c in COLUMNS)] for bits, row in model["bits"].items()]
+        print(table(lines, ["bits", *COLUMNS]))
         print(", ".join(f"{key} {value:.2f} M/s" for key, value in model["speed"].items()), end="\n\n")
 
 

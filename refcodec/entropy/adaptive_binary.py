@@ -1,8 +1,11 @@
 """Adaptive binary arithmetic coder: 9-bit interval, contexts whose rate follows from their use (SPEC ABIN-1 to ABIN-5).
 
-Encoder and decoder keep their registers in int64 arrays, so that kernels of other modules can call the steps here. The
-encoder writes the low end of its last interval and nothing more: a decoder that finds a value of zero, and zeros up to
-the end of the byte, has read exactly what an encoder makes of the bits found.
+The steps take and return numbers only: Numba counts the references of an array that is passed to a function, which
+costs more than a step does. So the caller moves bytes, by `write_bytes` and `read_bytes`, before many bits are pending
+or few are ready. A context is one number, 256 times its probability plus its count.
+
+The encoder writes the low end of its last interval and nothing more: a decoder that finds a value of zero, and zeros up
+to the end of the byte, has read exactly what an encoder makes of the bits found.
 """
 
 from __future__ import annotations
@@ -18,13 +21,12 @@ LEAST_INTERVAL = 256
 START_BITS = 9
 HALF = 1 << 15
 FULL = (1 << 16) - 1
+NEW_CONTEXT = HALF << 8
 SLOWEST_LO, SLOWEST_HI = 7, 9
 LONGEST_BIN = 7  # doublings after one bit: from an interval of 2 to one of 256
-# Registers of the encoder: low end, interval, bits of the low end not yet written, bytes written.
-LOW, INTERVAL, PENDING, WRITTEN = range(4)
-# Registers of the decoder: value, interval, bits read.
-VALUE, TAKEN = 0, 2
-REGISTERS = 4
+MOST_PENDING = 60  # bits of the encoder's low end, which has one more for a carry
+# bits that the decoder reads ahead at most, and at least after `read_bytes`
+MOST_READY, LEAST_READY = 48, 41
 
 # shift of a context by how often it was used; where a faster one is the slowest, it is limited to that
 SHIFTS = np.array([max(2, n.bit_length()) for n in range(1, 1 + (1 << SLOWEST_HI - 1))], np.int64)
@@ -33,18 +35,11 @@ DONE, TRUNCATED, MALFORMED, OUT_OF_RANGE = range(4)
 
 
 @kernel
-def reset(states):
-    """Forget everything: even chances, never used (SPEC ABIN-1)."""
-    states[:, 0] = HALF
-    states[:, 1] = 0
-
-
-@kernel
-def adapt(states, context, slowest, bit):
-    """Move a context towards a bit (SPEC ABIN-1)."""
-    probability, count = states[context, 0], states[context, 1]
-    states[context, 0] = probability + (((FULL if bit else 0) - probability) >> min(SHIFTS[count], slowest))
-    states[context, 1] = min(count + 1, (1 << slowest - 1) - 1)
+def adapt(context, slowest, bit):
+    """The context after a bit (SPEC ABIN-1)."""
+    probability, count = context >> 8, context & 255
+    probability += ((FULL if bit else 0) - probability) >> min(SHIFTS[count], slowest)
+    return probability << 8 | min(count + 1, (1 << slowest - 1) - 1)
 
 
 @kernel
@@ -58,144 +53,141 @@ def rare_width(probability, interval):
 
 
 @kernel
-def start_encoder(registers):
-    """The whole interval; nothing is written (SPEC ABIN-5)."""
-    registers[LOW] = 0
-    registers[INTERVAL] = START_INTERVAL
-    registers[PENDING] = START_BITS
-    registers[WRITTEN] = 0
+def put_bit(low, interval, pending, context, slowest, bit):
+    """Low end, interval, pending bits and context after a bit with a context (SPEC ABIN-3).
+
+    pending  9 .. 53.
+    """
+    width = rare_width(context >> 8, interval)
+    interval -= width
+    if bit != (context >> 8 >= HALF):
+        low += interval
+        interval = width
+    while interval < LEAST_INTERVAL:
+        interval <<= 1
+        low <<= 1
+        pending += 1
+    return low, interval, pending, adapt(context, slowest, bit)
 
 
 @kernel
-def _put_byte(registers, content, byte):
+def put_even_bit(low, interval, pending, bit):
+    """Low end and pending bits after a bit of even chances (SPEC ABIN-4).
+
+    pending  9 .. 59.
+    """
+    return (low << 1) + (interval if bit else 0), pending + 1
+
+
+@kernel
+def _put_byte(content, written, byte):
     """Append 0 .. 511; what exceeds a byte is carried into those before."""
-    place = registers[WRITTEN]
     if byte > 255:
-        carry = place - 1
+        carry = written - 1
         while content[carry] == 255:
             content[carry] = 0
             carry -= 1
         content[carry] += 1
-    content[place] = byte & 255
-    registers[WRITTEN] = place + 1
+    content[written] = byte & 255
 
 
 @kernel
-def _shift(registers, content, upper):
-    """Double the low end and add to it; when 17 bits of it are pending, the first eight are written.
+def write_bytes(content, written, low, pending):
+    """Write the highest pending bits, of which 9 to 16 stay; bytes written, low end, pending bits.
 
-    What stays is below 2**9, and so is the interval: until the next byte is written, the low end carries once at most.
+    What stays is below 2**pending, and the interval below 2**9: until the next bytes are written, it carries once at
+    most.
     """
-    registers[LOW] = 2 * registers[LOW] + upper
-    registers[PENDING] += 1
-    if registers[PENDING] == START_BITS + 8:
-        _put_byte(registers, content, registers[LOW] >> START_BITS)
-        registers[LOW] &= (1 << START_BITS) - 1
-        registers[PENDING] = START_BITS
+    while pending >= START_BITS + 8:
+        pending -= 8
+        _put_byte(content, written, low >> pending)
+        written += 1
+        low &= (1 << pending) - 1
+    return written, low, pending
 
 
 @kernel
-def put_bit(registers, content, states, context, slowest, bit):
-    """Code a bit with its context (SPEC ABIN-3)."""
-    probability = states[context, 0]
-    width = rare_width(probability, registers[INTERVAL])
-    registers[INTERVAL] -= width
-    if bit != (probability >= HALF):
-        registers[LOW] += registers[INTERVAL]
-        registers[INTERVAL] = width
-    while registers[INTERVAL] < LEAST_INTERVAL:
-        registers[INTERVAL] *= 2
-        _shift(registers, content, 0)
-    adapt(states, context, slowest, bit)
+def finish_bytes(content, written, low, pending):
+    """Write all that is pending, and zeros up to the end of a byte; the number of bytes (SPEC ABIN-5)."""
+    written, low, pending = write_bytes(content, written, low, pending)
+    low <<= 16 - pending
+    _put_byte(content, written, low >> 8)
+    _put_byte(content, written + 1, low & 255)
+    return written + 2
+
+
+# --- decoder: the value stands above the bits that are ready
 
 
 @kernel
-def put_even_bit(registers, content, bit):
-    """Code a bit of even chances (SPEC ABIN-4)."""
-    _shift(registers, content, registers[INTERVAL] if bit else 0)
+def read_bytes(content, place, value, ready):
+    """Read until 41 to 48 bits are ready; the byte to read next, value, bits ready.
+
+    Zeros follow the last byte, and `is_beyond` sees that they were taken.
+    """
+    while ready < LEAST_READY:
+        value = value << 8 | (np.int64(content[place]) if place < content.size else 0)
+        place += 1
+        ready += 8
+    return place, value, ready
 
 
 @kernel
-def finish_encoder(registers, content):
-    """Write the 9 to 16 bits that are pending, in two bytes; the number of all bytes (SPEC ABIN-5)."""
-    low = registers[LOW] << (16 - registers[PENDING])
-    _put_byte(registers, content, low >> 8)
-    _put_byte(registers, content, low & 255)
-    return registers[WRITTEN]
-
-
-# --- decoder
+def start_bytes(content, place):
+    """The same before the first bit (SPEC ABIN-5)."""
+    place, value, ready = read_bytes(content, place, 0, 0)
+    return place, value, ready - START_BITS
 
 
 @kernel
-def _next_value(registers, content):
-    """The value with one more bit; zeros follow the last byte, and `finish_decoder` sees that they were taken."""
-    taken = registers[TAKEN]
-    registers[TAKEN] = taken + 1
-    bit = 0
-    if taken >> 3 < content.size:
-        bit = (content[taken >> 3] >> (7 - (taken & 7))) & 1
-    return 2 * registers[VALUE] + bit
+def take_bit(value, interval, ready, context, slowest):
+    """Bit, value, interval, bits ready and context after a bit with a context (SPEC ABIN-3).
 
-
-@kernel
-def start_decoder(registers, content, begin):
-    """Read nine bits from a byte on; MALFORMED if no encoder can have left them (SPEC ABIN-5)."""
-    registers[VALUE] = 0
-    registers[INTERVAL] = START_INTERVAL
-    registers[TAKEN] = 8 * begin
-    for _ in range(START_BITS):
-        registers[VALUE] = _next_value(registers, content)
-    return DONE if registers[VALUE] < START_INTERVAL else MALFORMED
-
-
-@kernel
-def take_bit(registers, content, states, context, slowest):
-    """Decode a bit with its context (SPEC ABIN-3)."""
-    probability = states[context, 0]
-    bit = 1 if probability >= HALF else 0
-    width = rare_width(probability, registers[INTERVAL])
-    registers[INTERVAL] -= width
-    if registers[VALUE] >= registers[INTERVAL]:
-        registers[VALUE] -= registers[INTERVAL]
-        registers[INTERVAL] = width
+    ready  7 or more.
+    """
+    bit = 1 if context >> 8 >= HALF else 0
+    width = rare_width(context >> 8, interval)
+    interval -= width
+    if value >> ready >= interval:
+        value -= interval << ready
+        interval = width
         bit = 1 - bit
-    while registers[INTERVAL] < LEAST_INTERVAL:
-        registers[INTERVAL] *= 2
-        registers[VALUE] = _next_value(registers, content)
-    adapt(states, context, slowest, bit)
-    return bit
+    while interval < LEAST_INTERVAL:
+        interval <<= 1
+        ready -= 1
+    return bit, value, interval, ready, adapt(context, slowest, bit)
 
 
 @kernel
-def take_even_bit(registers, content):
-    """Decode a bit of even chances (SPEC ABIN-4)."""
-    registers[VALUE] = _next_value(registers, content)
-    if registers[VALUE] < registers[INTERVAL]:
-        return 0
-    registers[VALUE] -= registers[INTERVAL]
-    return 1
+def take_even_bit(value, interval, ready):
+    """Bit, value and bits ready after a bit of even chances (SPEC ABIN-4).
+
+    ready  1 or more.
+    """
+    ready -= 1
+    if value >> ready < interval:
+        return 0, value, ready
+    return 1, value - (interval << ready), ready
 
 
 @kernel
-def is_beyond(registers, content):
+def is_beyond(content, place, ready):
     """Whether more bits were taken than there are."""
-    return registers[TAKEN] > 8 * content.size
+    return 8 * place - ready > 8 * content.size
 
 
 @kernel
-def end_byte(registers):
-    """The byte after the last one that bits were taken from."""
-    return (registers[TAKEN] + 7) >> 3
+def end_of(place, ready):
+    """The byte after the last one that a bit was taken from."""
+    return place - (ready >> 3)
 
 
 @kernel
-def finish_decoder(registers, content):
+def finish(content, place, value, ready):
     """TRUNCATED if more bits were taken than there are, MALFORMED if no encoder ends like this (SPEC ABIN-5)."""
-    if is_beyond(registers, content):
+    if is_beyond(content, place, ready):
         return TRUNCATED
-    padding = content[end_byte(registers) - 1] & ((1 << (-registers[TAKEN] & 7)) - 1)
-    return DONE if registers[VALUE] == 0 and padding == 0 else MALFORMED
+    return DONE if value >> (ready & ~7) == 0 else MALFORMED
 
 
 def refuse(status: int, position: int) -> None:

@@ -11,22 +11,26 @@ from refcodec import fixed
 from refcodec.entropy.adaptive_binary import (
     DONE,
     LONGEST_BIN,
+    MALFORMED,
+    MOST_PENDING,
+    NEW_CONTEXT,
     OUT_OF_RANGE,
-    REGISTERS,
+    START_BITS,
+    START_INTERVAL,
     TRUNCATED,
     PlainDecoder,
-    end_byte,
-    finish_decoder,
-    finish_encoder,
+    end_of,
+    finish,
+    finish_bytes,
     is_beyond,
     put_bit,
     put_even_bit,
+    read_bytes,
     refuse,
-    reset,
-    start_decoder,
-    start_encoder,
+    start_bytes,
     take_bit,
     take_even_bit,
+    write_bytes,
 )
 from refcodec.entropy.tables import SYMBOL_HI, SYMBOL_LO
 from refcodec.entropy.trellis import TRANSITIONS
@@ -43,8 +47,13 @@ SHORTEST = LENGTH + MAGNITUDES * (WIDEST + 1)
 FIRST = SHORTEST + 2 * MAGNITUDES
 SECOND = FIRST + WIDEST + 1
 CONTEXTS = SECOND + 2 * (WIDEST + 1)
-LONGEST_INTEGER = (1 + 1 + (WIDEST - 1) + 2) * LONGEST_BIN + WIDEST - 3  # bits
+EVEN_BITS = WIDEST - 3  # of one integer
+LONGEST_INTEGER = (1 + 1 + (WIDEST - 1) + 2) * LONGEST_BIN + EVEN_BITS  # bits
 ENDING = 3  # bytes that are written beside those of the integers, at most
+# Bits that may be taken between two moments at which bytes are read or written: a question about the number of digits,
+# the two highest digits below the leading one, and the others. Before such a moment there are no more than two.
+STRETCH = 3 * LONGEST_BIN + EVEN_BITS
+FULLEST = MOST_PENDING - STRETCH
 
 
 class Mode(NamedTuple):
@@ -94,84 +103,105 @@ def _length_context(near, odd, count):
 
 
 @kernel
-def _put(registers, content, states, slowest, width, near, sign, odd, value):
-    """Code one integer (SPEC WC-5)."""
-    put_bit(registers, content, states, ZERO + 2 * near + odd, slowest, value != 0)
-    if value == 0:
-        return
-    put_bit(registers, content, states, SIGN + sign, slowest, value < 0)
-    magnitude = abs(value)
+def _put(content, contexts, coder, slowest, width, classes, integer):
+    """Code an integer (SPEC WC-5); bytes written, low end, interval, pending bits."""
+    written, low, interval, pending = coder
+    near, sign, odd = classes
+    if pending > FULLEST:
+        written, low, pending = write_bytes(content, written, low, pending)
+    c = ZERO + 2 * near + odd
+    low, interval, pending, contexts[c] = put_bit(low, interval, pending, contexts[c], slowest, integer != 0)
+    if integer == 0:
+        return written, low, interval, pending
+    c = SIGN + sign
+    low, interval, pending, contexts[c] = put_bit(low, interval, pending, contexts[c], slowest, integer < 0)
+    magnitude = abs(integer)
     count = digits(magnitude)
-    for candidate in range(width, 1, -1):
-        put_bit(registers, content, states, _length_context(near, odd, candidate), slowest, count < candidate)
-        if count >= candidate:
-            break
+    for n in range(width, max(count, 2) - 1, -1):
+        if pending > FULLEST:
+            written, low, pending = write_bytes(content, written, low, pending)
+        c = _length_context(near, odd, n)
+        low, interval, pending, contexts[c] = put_bit(low, interval, pending, contexts[c], slowest, count < n)
     if count > 1:
-        first = magnitude >> (count - 2) & 1
-        put_bit(registers, content, states, FIRST + count, slowest, first)
+        c, bit = FIRST + count, magnitude >> (count - 2) & 1
+        low, interval, pending, contexts[c] = put_bit(low, interval, pending, contexts[c], slowest, bit == 1)
         if count > 2:
-            second = magnitude >> (count - 3) & 1
-            put_bit(registers, content, states, SECOND + 2 * count + first, slowest, second)
+            c, bit = SECOND + 2 * count + bit, magnitude >> (count - 3) & 1
+            low, interval, pending, contexts[c] = put_bit(low, interval, pending, contexts[c], slowest, bit == 1)
     for place in range(count - 4, -1, -1):
-        put_even_bit(registers, content, magnitude >> place & 1)
+        low, pending = put_even_bit(low, interval, pending, magnitude >> place & 1)
+    return written, low, interval, pending
 
 
 @kernel
-def _take(registers, content, states, slowest, width, near, sign, odd):
-    """Decode one integer (SPEC WC-5)."""
-    if not take_bit(registers, content, states, ZERO + 2 * near + odd, slowest):
-        return 0
-    negative = take_bit(registers, content, states, SIGN + sign, slowest)
-    count = width
-    while count > 1 and take_bit(registers, content, states, _length_context(near, odd, count), slowest):
-        count -= 1
-    magnitude = 1
+def _take(content, contexts, coder, slowest, width, classes):
+    """Decode an integer (SPEC WC-5); it, and the byte to read next, value, interval, bits ready."""
+    place, value, interval, ready = coder
+    near, sign, odd = classes
+    if ready < STRETCH:
+        place, value, ready = read_bytes(content, place, value, ready)
+    c = ZERO + 2 * near + odd
+    bit, value, interval, ready, contexts[c] = take_bit(value, interval, ready, contexts[c], slowest)
+    if not bit:
+        return 0, (place, value, interval, ready)
+    c = SIGN + sign
+    negative, value, interval, ready, contexts[c] = take_bit(value, interval, ready, contexts[c], slowest)
+    count, magnitude = width, 1
+    while count > 1 and bit:
+        if ready < STRETCH:
+            place, value, ready = read_bytes(content, place, value, ready)
+        c = _length_context(near, odd, count)
+        bit, value, interval, ready, contexts[c] = take_bit(value, interval, ready, contexts[c], slowest)
+        count -= bit
     if count > 1:
-        magnitude = 2 + take_bit(registers, content, states, FIRST + count, slowest)
+        c = FIRST + count
+        bit, value, interval, ready, contexts[c] = take_bit(value, interval, ready, contexts[c], slowest)
+        magnitude = 2 + bit
         if count > 2:
-            context = SECOND + 2 * count + (magnitude & 1)
-            magnitude = 2 * magnitude + take_bit(registers, content, states, context, slowest)
+            c = SECOND + 2 * count + bit
+            bit, value, interval, ready, contexts[c] = take_bit(value, interval, ready, contexts[c], slowest)
+            magnitude = 2 * magnitude + bit
     for _ in range(count - 3):
-        magnitude = 2 * magnitude + take_even_bit(registers, content)
-    return -magnitude if negative else magnitude
+        bit, value, ready = take_even_bit(value, interval, ready)
+        magnitude = 2 * magnitude + bit
+    return -magnitude if negative else magnitude, (place, value, interval, ready)
 
 
 @kernel
 def _encode(values, row, taps, width, neighbours, slowest, dependent, content):
     """The number of bytes."""
-    registers, states = np.zeros(REGISTERS, np.int64), np.empty((CONTEXTS, 2), np.int64)
-    reset(states)
-    start_encoder(registers)
-    state = 0
+    contexts = np.full(CONTEXTS, NEW_CONTEXT, np.int64)
+    coder, state = (0, 0, START_INTERVAL, START_BITS), 0
     for i in range(values.size):
         near, sign = _classes(values, i, row, taps, neighbours)
-        value = np.int64(values[i])
-        _put(registers, content, states, slowest, width, near, sign, state & 1, value)
+        integer = np.int64(values[i])
+        coder = _put(content, contexts, coder, slowest, width, (near, sign, state & 1), integer)
         if dependent:
-            state = TRANSITIONS[state, value & 1]
-    return finish_encoder(registers, content)
+            state = TRANSITIONS[state, integer & 1]
+    written, low, _, pending = coder
+    return finish_bytes(content, written, low, pending)
 
 
 @kernel
 def _decode(content, begin, row, taps, width, neighbours, slowest, dependent, values):
     """Status, and the byte after the last one taken."""
-    registers, states = np.zeros(REGISTERS, np.int64), np.empty((CONTEXTS, 2), np.int64)
-    reset(states)
-    status = start_decoder(registers, content, begin)
-    if status != DONE:
-        return status, begin
-    state = 0
+    contexts = np.full(CONTEXTS, NEW_CONTEXT, np.int64)
+    place, value, ready = start_bytes(content, begin)
+    if value >> ready >= START_INTERVAL:
+        return MALFORMED, begin
+    coder, state = (place, value, START_INTERVAL, ready), 0
     for i in range(values.size):
         near, sign = _classes(values, i, row, taps, neighbours)
-        value = _take(registers, content, states, slowest, width, near, sign, state & 1)
-        if is_beyond(registers, content):
+        integer, coder = _take(content, contexts, coder, slowest, width, (near, sign, state & 1))
+        place, value, _, ready = coder
+        if is_beyond(content, place, ready):
             return TRUNCATED, content.size
-        if value < SYMBOL_LO or value > SYMBOL_HI:
-            return OUT_OF_RANGE, end_byte(registers)
-        values[i] = value
+        if integer < SYMBOL_LO or integer > SYMBOL_HI:
+            return OUT_OF_RANGE, end_of(place, ready)
+        values[i] = integer
         if dependent:
-            state = TRANSITIONS[state, value & 1]
-    return finish_decoder(registers, content), min(content.size, end_byte(registers))
+            state = TRANSITIONS[state, integer & 1]
+    return finish(content, place, value, ready), min(content.size, end_of(place, ready))
 
 
 def largest_digits(values: np.ndarray) -> int:

@@ -33,10 +33,6 @@ def _frequencies(levels: np.ndarray, fraction: int) -> np.ndarray:
     return np.append(FREQUENCIES[fraction][levels], 0)
 
 
-def _table(frequencies: np.ndarray, lo: int) -> FrequencyTables:
-    return FrequencyTables.from_rows([quantise_frequencies(frequencies)], np.array([lo], np.int32))
-
-
 # --- encoder
 
 
@@ -55,8 +51,41 @@ def _levels(counts: np.ndarray, fraction: int) -> np.ndarray:
     return np.where(counts > 0, 1 + np.searchsorted((frequencies[1:-1] + frequencies[2:]) >> 1, counts), 0)
 
 
+def _log2(values: np.ndarray) -> np.ndarray:
+    """Binary logarithms of 1 .. 2**16, in units of 2**-16, each one less than a unit too small: int64."""
+    whole = (values[:, None] >> np.arange(1, 17) > 0).sum(axis=1)
+    power, found = values.astype(np.int64) << (30 - whole), whole
+    for _ in range(16):  # squaring doubles the logarithm of a power of 1 .. 2 in units of 2**30: 62 bits at most
+        power = power * power >> 30
+        carry = power >> 31
+        power, found = power >> carry, 2 * found + carry
+    return found
+
+
+def _size(counts: np.ndarray, row: np.ndarray, table: bytes) -> int:
+    """About how long a table and the integers that it codes are, in units of 2**-16 bits."""
+    return int((counts * ((16 << 16) - _log2(np.diff(row)[:-1]))).sum()) + (len(table) << 19)
+
+
+def _coded_table(lo: int, levels: np.ndarray, fraction: int, width: int) -> bytes:
+    steps = np.diff(levels, prepend=0).astype(np.int32).reshape(1, 1, -1)
+    step_width, mask = largest_digits(steps), (2 << width) - 1
+    header = ((lo & mask) << width + 1 | lo + levels.size - 1 & mask) << 6 | fraction << 4 | step_width
+    return header.to_bytes(_header_bytes(width), "big") + encode_adaptive(steps, step_width, LEVELS)
+
+
+def _trial(
+    counts: np.ndarray, lo: int, width: int, averaged: np.ndarray, fraction: int
+) -> tuple[int, bytes, list[int]]:
+    """The size with a table of levels that come nearest to averaged counts, the table's bytes, and its row."""
+    levels = _levels(averaged, fraction)
+    row = quantise_frequencies(_frequencies(levels, fraction))
+    table = _coded_table(lo, levels, fraction, width)
+    return _size(counts, row, table), table, row.tolist()
+
+
 def encode_static(values: np.ndarray, width: int) -> bytes | None:
-    """The shortest table with the integers that are coded by it; None where no table holds or suits them (SPEC WC-7).
+    """A short table with the integers that are coded by it; None where no table holds or suits them (SPEC WC-7).
 
     values  (O, I, K) contiguous int32, not all zero;  width  digits of the largest magnitude.
     """
@@ -64,20 +93,10 @@ def encode_static(values: np.ndarray, width: int) -> bytes | None:
     if hi - lo >= min(WIDEST_TABLE, SPARSE_TABLE + 4 * values.size) or values.size >> OCTAVES:
         return None
     counts = np.bincount((values - lo).reshape(-1))
-    averaged = [_averaged(counts, lo, reach) for reach in REACHES]
-    found = [
-        _encode(values, width, lo, _levels(count, fraction), fraction) for count in averaged for fraction in FRACTIONS
-    ]
-    return min(found, key=len)
-
-
-def _encode(values: np.ndarray, width: int, lo: int, levels: np.ndarray, fraction: int) -> bytes:
-    steps = np.diff(levels, prepend=0).astype(np.int32).reshape(1, 1, -1)
-    step_width, mask = largest_digits(steps), (2 << width) - 1
-    header = ((lo & mask) << width + 1 | lo + levels.size - 1 & mask) << 6 | fraction << 4 | step_width
-    table = header.to_bytes(_header_bytes(width), "big") + encode_adaptive(steps, step_width, LEVELS)
-    indexes = np.broadcast_to(np.int32(0), values.shape)
-    return table + rans.encode(values, indexes, _table(_frequencies(levels, fraction), lo))
+    trials = [(_averaged(counts, lo, reach), fraction) for reach in REACHES for fraction in FRACTIONS]
+    _, table, row = min(_trial(counts, lo, width, *trial) for trial in trials)
+    tables = FrequencyTables.from_rows([np.array(row)], np.array([lo], np.int32))
+    return table + rans.encode(values, np.broadcast_to(np.int32(0), values.shape), tables)
 
 
 # --- decoder
@@ -120,7 +139,8 @@ def decode_static(payload: bytes, begin: int, shape: tuple[int, int, int], width
     if int(frequencies.sum()) >> 32:
         raise StreamError("RC-STREAM-WEIGHTS", "the frequencies of a table exceed 2**32 - 1", offset + start)
     indexes = np.broadcast_to(np.int32(0), shape)
-    values = rans.decode(payload[end:], indexes, _table(frequencies, lo), offset + end)
+    tables = FrequencyTables.from_rows([quantise_frequencies(frequencies)], np.array([lo], np.int32))
+    values = rans.decode(payload[end:], indexes, tables, offset + end)
     if int(values.min()) < lo or int(values.max()) > hi:
         raise StreamError("RC-STREAM-SYMBOL", f"wanted integers of {lo} .. {hi}", offset + len(payload))
     return values.astype(np.int32)
