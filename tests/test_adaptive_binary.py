@@ -167,7 +167,7 @@ def test_a_payload_may_begin_anywhere_and_others_may_follow() -> None:
 
 
 def test_all_short_payloads_are_refused_unless_the_encoder_makes_them() -> None:
-    """Payloads of two bytes whose last three bits, of which none is taken, are 000 or 001: those that are made are found."""
+    """Two bytes whose last three bits, of which none is taken, are 000 or 001: all that are made are accepted."""
     contexts = [0, -1, 0]
     made = {}
     for bits in itertools.product((0, 1), repeat=len(contexts)):
