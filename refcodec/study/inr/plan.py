@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refcodec.errors import RangeError
+from refcodec.quantize.inr.calibrate import METHODS
 
 MIXED = (
     "2"  # at two bits the small layers need more: bits are chosen by Omega for that size (NeuroQuant's mixed precision)
@@ -40,6 +41,9 @@ class Plan:
             values = [str(value) for value in getattr(self, name)]
             if not values or len(set(values)) < len(values):
                 raise RangeError(f"wanted one or more {name}, none twice, got {', '.join(values)}", "RC-USAGE")
+        unknown = [method for method in self.methods if method not in METHODS]
+        if unknown:
+            raise RangeError(f"a method is one of {', '.join(METHODS)}, got {unknown[0]}", "RC-USAGE")
         if any(not bits.isdigit() or not 2 <= int(bits) <= 8 for bits in self.bits):
             raise RangeError(f"wanted 2..8 bits, got {', '.join(self.bits)}", "RC-USAGE")
         if self.rates < 0 or self.evaluations < 1 or self.batch < 1:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from refcodec import __version__
 from refcodec.codecs.video import read_clip
-from refcodec.errors import ModelError, RefcodecError
+from refcodec.errors import RefcodecError
 from refcodec.fit.loop import Schedule, begin, fit_step
 from refcodec.study.folder import ResultFolder, open_folder
 from refcodec.study.inr import rows
@@ -41,23 +41,14 @@ def study_inr(plan: Plan) -> Study:
     `rd.png` and `rd.svg`.  Raises RefcodecError.
     """
     frames = read_clip(plan.clip, plan.crop)
-    subjects = [_subject(path, frames, plan) for path in plan.models]
-    others = [_subject(path, frames, plan) for path in plan.separate]
+    subjects = [Subject.load(path, frames, plan.seed) for path in plan.models]
+    others = [Subject.load(path, frames, plan.seed) for path in plan.separate]
     folder = open_folder(plan.output, SCHEMA, "study of implicit videos")  # what can be refused is refused by now
     jobs = [(subject, task) for k, subject in enumerate(subjects) for task in tasks_of(plan, subject, k == 0)]
     jobs += [(subject, separate_task()) for subject in ([*others, subjects[0]] if plan.rates else others)]
     found = _rows(jobs, plan, folder)
     timings = _timings(subjects[0], found, plan) if plan.rates else []
     return _report(plan, found, timings, folder)
-
-
-def _subject(path: Any, frames: np.ndarray, plan: Plan) -> Subject:
-    subject = Subject.load(path, frames, plan.seed)
-    shape = subject.trained.architecture
-    if (shape.frames, shape.height, shape.width) != frames.shape[:3]:
-        wanted = f"{shape.frames} frames of {shape.width}x{shape.height}"
-        raise ModelError("RC-USAGE", f"{path} was fitted to {wanted}, not to this clip")
-    return subject
 
 
 def _rows(jobs: list[tuple[Subject, Task]], plan: Plan, folder: ResultFolder) -> list[Row]:

@@ -12,21 +12,22 @@ import numpy as np
 
 from refcodec.codecs.inr.quantised import Video
 from refcodec.codecs.inr.stream import pack
+from refcodec.errors import ModelError
 from refcodec.files import read_bytes
 from refcodec.models.inr.trained import TrainedVideo, load_video
+from refcodec.quantize.inr.calibrate import NEUROQUANT
 from refcodec.quantize.inr.evaluate import bits_per_pixel, score, twin_psnr
 from refcodec.quantize.inr.neuroquant import Calibration, neuroquant
 from refcodec.quantize.inr.rate import VariableRate
 from refcodec.quantize.inr.rivals.methods import RIVALS
-from refcodec.quantize.inr.rivals.settings import Method, Settings
+from refcodec.quantize.inr.rivals.settings import Settings
 from refcodec.quantize.inr.uniform import CHANNEL, TENSOR, quantise, weight_names
 from refcodec.study.folder import digest
 from refcodec.study.inr import rows
 from refcodec.study.inr.plan import MIXED, Plan
 from refcodec.study.inr.rows import Row
 
-NAIVE, NEUROQUANT = "naive", "neuroquant"
-METHODS: dict[str, Method] = {**RIVALS, NEUROQUANT: neuroquant}
+NAIVE = "naive"
 MIXED_TOLERANCE = 0.05  # of a size that bits are chosen for
 LEAST_BITS, MOST_BITS = 3, 7  # of all weights, between whose sizes the many rates lie
 SEPARATE_BITS = 8
@@ -70,10 +71,15 @@ class Subject:
 
     @classmethod
     def load(cls, path: Path, frames: np.ndarray, seed: int) -> Subject:
-        """The network of a file.  Raises RefcodecError."""
+        """The network of a file.  Raises RefcodecError, RC-USAGE for one of another clip."""
+        trained = load_video(path)
+        shape = trained.architecture
+        if (shape.frames, shape.height, shape.width) != frames.shape[:3]:
+            wanted = f"{shape.frames} frames of {shape.width}x{shape.height}"
+            raise ModelError("RC-USAGE", f"{path} was fitted to {wanted}, not to this clip")
         clip = hashlib.sha256(frames.tobytes()).hexdigest()
         identity = digest([hashlib.sha256(read_bytes(path)).hexdigest(), clip])
-        return cls(path.stem, identity, load_video(path), frames, seed)
+        return cls(path.stem, identity, trained, frames, seed)
 
     def uniform_size(self, bits: int) -> int:
         """Bytes of the stream whose weights all have so many bits."""
@@ -83,8 +89,8 @@ class Subject:
         """The network ready for any size; what bits cost is measured once."""
         calibration = Calibration.of(self.trained, self.frames, settings)
         if self.table is None:
-            self.table = VariableRate.of(calibration)
-        return replace(self.table, calibration=calibration)
+            self.table = VariableRate.of(self.trained, calibration.objective, calibration)
+        return replace(self.table, maker=calibration)
 
     def mixed(self, bits: int, settings: Settings) -> dict[str, int]:
         """The bits that Omega chooses for the size of so many for every weight, within the tolerance."""
@@ -136,7 +142,8 @@ def run_task(task: Task, subject: Subject, plan: Plan, progress: Callable[[float
     mixed = task.group == rows.METHODS and task.label == MIXED
     bits: int | Mapping[str, int] = subject.mixed(task.bits, settings) if mixed else task.bits
     begin = time.perf_counter()
-    video = METHODS[task.method](subject.trained, subject.frames, bits, settings)
+    method = neuroquant if task.method == NEUROQUANT else RIVALS[task.method]
+    video = method(subject.trained, subject.frames, bits, settings)
     return _row(task, subject, plan, video, time.perf_counter() - begin)
 
 
