@@ -111,4 +111,4 @@ def test_study_on_the_command_line(inputs: Path, done: Path, capsys: pytest.Capt
     assert main([*arguments, *options, "-o", str(done)]) == 0
     assert "| naive |" in capsys.readouterr().out
     assert main([*arguments, "--methods", "guessing", "-o", str(inputs / "new")]) == 2
-    assert "RC-USAGE: a method is one of naive," in capsys.readouterr().err
+    assert "RC-USAGE: a method is one of neuroquant, naive," in capsys.readouterr().err
