@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from math import prod
 
 import numpy as np
 
 from refcodec.codecs.inr.architecture import Architecture, Block, Hierarchical, Levels, Shuffled, Stage, parameters
+from refcodec.codecs.inr.limits import MAX_PARAMETERS, check_architecture
 from refcodec.codecs.inr.nodes import GELU, SIGMOID, SILU, TANH
 from refcodec.errors import RangeError
 from refcodec.models.inr.phases import phase_increments
 
-ARCHITECTURES = ("hnerv", "nerv", "hinerv")
 STRIDES = ((5, 4, 4, 2, 2), (5, 4, 2, 2), (5, 2, 2, 2), (5, 2, 2), (2, 2), (2,))
 LARGEST_BASE = {"hnerv": 16, "nerv": 16, "hinerv": 40}  # samples of the smallest plane
 EMBEDDING = 16  # HNeRV: channels of a frame's embedding
@@ -61,20 +62,25 @@ def hnerv(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4)
+def _increments(frames: int) -> tuple[int, ...]:
+    """Phases of NeRV's frequencies, which PyTorch holds as float32."""
+    bases = [Fraction(float(np.float32(FREQUENCY_RATIO**k * np.pi))) for k in range(FREQUENCIES)]
+    return tuple(phase_increments(bases, frames).tolist())
+
+
 def nerv(
     width: int, clip: tuple[int, int, int], strides: Sequence[int], kernels: Sequence[int] | None = None
 ) -> Shuffled:
-    """NeRV with so many channels before the first block; its frequencies are those of float32 bases."""
+    """NeRV with so many channels before the first block."""
     frames, height, columns = clip
     base = _base(height, columns, strides)
-    bases = [float(np.float32(FREQUENCY_RATIO**k * np.pi)) for k in range(FREQUENCIES)]
-    increments = tuple(phase_increments([Fraction(b) for b in bases], frames).tolist())
     channels, blocks = width, []
     for k, stride in enumerate(strides):
         channels = channels if k == 0 else max(channels // NERV_REDUCTION, NERV_LOWEST)
         blocks.append(Block(kernels[k] if kernels else 3, stride, channels))
     return Shuffled(
-        frames, height, columns, base, (), True, increments, True,
+        frames, height, columns, base, (), True, _increments(frames), True,
         (STEM_WIDTH, width * base[0] * base[1]), (True, True), tuple(blocks), SILU, 1, TANH,
     )  # fmt: skip
 
@@ -101,6 +107,17 @@ def hinerv(
 FAMILIES: dict[str, Callable[..., Architecture]] = {"hnerv": hnerv, "nerv": nerv, "hinerv": hinerv}
 
 
+def _check_lists(family: str, strides: Sequence[int], kernels: Sequence[int] | None) -> None:
+    """Raise RangeError RC-USAGE unless there are strides to divide by, and as many kernels as the family has."""
+    if not strides or min(strides) < 1:
+        raise RangeError(f"wanted one or more strides of 1 or more, got {list(strides)}", "RC-USAGE")
+    wanted = 1 if family == "hinerv" else len(strides)
+    if kernels is not None and len(kernels) != wanted:
+        raise RangeError(
+            f"wanted {wanted} kernels for {len(strides)} strides of {family}, got {len(kernels)}", "RC-USAGE"
+        )
+
+
 def design(
     family: str,
     size: int,
@@ -110,21 +127,31 @@ def design(
 ) -> Architecture:
     """The widest network of a family that has at most so many parameters.
 
-    family  one of ARCHITECTURES;  size  parameters, embeddings and grids included;  clip  frames, height, width
+    family  one of FAMILIES;  size  parameters, embeddings and grids included;  clip  frames, height, width
     strides  of the blocks (default: by the picture);  kernels  of the blocks, for HiNeRV one (default: the family's).
-    Raises RangeError where even the narrowest has more.
+    Raises RangeError where even the narrowest has more, where a number leaves its limits (SPEC INR-10), and RC-USAGE
+    for an unknown family or lists of the wrong length.
     """
-    chosen = tuple(strides) if strides else strides_for(family, *clip[1:])
-    if kernels is not None and family != "hinerv" and len(kernels) != len(chosen):
-        raise RangeError(f"{len(kernels)} kernels for {len(chosen)} strides", "RC-USAGE")
-    narrowest = parameter_count(FAMILIES[family](1, clip, chosen, kernels))
-    if narrowest > size:
-        raise RangeError(f"the narrowest {family} for this clip has {narrowest} parameters, more than {size}")
+    if family not in FAMILIES:
+        raise RangeError(f"the family must be one of {', '.join(FAMILIES)}, got {family!r}", "RC-USAGE")
+    if not 1 <= size <= MAX_PARAMETERS:
+        raise RangeError(f"the size must be 1..{MAX_PARAMETERS} parameters, got {size}")
+    chosen = strides_for(family, *clip[1:]) if strides is None else tuple(strides)
+    _check_lists(family, chosen, kernels)
+
+    def of_width(width: int) -> Architecture:
+        return FAMILIES[family](width, clip, chosen, kernels)
+
+    narrowest = of_width(1)
+    check_architecture(narrowest)
+    if parameter_count(narrowest) > size:
+        count = parameter_count(narrowest)
+        raise RangeError(f"the narrowest {family} for this clip has {count} parameters, more than {size}")
     lo, hi = 1, 2
-    while parameter_count(FAMILIES[family](hi, clip, chosen, kernels)) <= size:
+    while parameter_count(of_width(hi)) <= size:
         lo, hi = hi, 2 * hi
     while hi - lo > 1:
         middle = (lo + hi) // 2
-        fits = parameter_count(FAMILIES[family](middle, clip, chosen, kernels)) <= size
-        lo, hi = (middle, hi) if fits else (lo, middle)
-    return FAMILIES[family](lo, clip, chosen, kernels)
+        lo, hi = (middle, hi) if parameter_count(of_width(middle)) <= size else (lo, middle)
+    check_architecture(of_width(lo))
+    return of_width(lo)
