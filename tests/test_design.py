@@ -62,7 +62,7 @@ def test_design_takes_strides_and_kernels():
     hnerv = design("hnerv", 90_000, (4, 40, 80), (5, 2), (7, 3))
     assert [(block.stride, block.kernel) for block in hnerv.blocks] == [(5, 7), (2, 3)]
     assert hnerv.base == (4, 8)
-    nerv = design("nerv", 80_000, (4, 40, 80), [2, 1, 5], [1, 9, 3])
+    nerv = design("nerv", 200_000, (4, 40, 80), [2, 1, 5], [1, 9, 3])
     assert [(block.stride, block.kernel) for block in nerv.blocks] == [(2, 1), (1, 9), (5, 3)]
     assert nerv.base == (4, 8)
     hinerv = design("hinerv", 80_000, (4, 40, 80), (1, 5), (5,))
