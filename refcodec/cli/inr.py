@@ -27,8 +27,9 @@ def _fit(args: argparse.Namespace) -> int:
         from refcodec.fit.video import Job, fit_video
     from refcodec.codecs.video import read_clip
 
-    if args.epochs < 1 or args.batch < 1 or not 0 < args.rate < 1:
-        raise RangeError("wanted 1 or more epochs and frames to a step, and a rate of 0 .. 1", "RC-USAGE")
+    if args.epochs < 1 or args.batch < 1 or args.seed < 0 or not 0 < args.rate < 1:
+        wanted = "1 or more epochs and frames to a step, a seed of 0 or more, and a rate between 0 and 1"
+        raise RangeError(f"wanted {wanted}", "RC-USAGE")
     frames = read_clip(args.clip, args.crop)
     architecture = design(args.arch, args.size, frames.shape[:3], args.strides, args.kernels)
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ import numpy as np
 from autograd import value_and_grad
 
 from refcodec.codecs.inr.architecture import Architecture
-from refcodec.errors import ShapeError
+from refcodec.errors import RangeError, ShapeError
 from refcodec.fit.start import initial_parameters
 from refcodec.gradient.arrangement import crop
 from refcodec.gradient.distance import mean_square
 from refcodec.gradient.optimiser import Adam
 from refcodec.models.inr import twin
+from refcodec.models.inr.pictures import samples
 
 WARM_UP = 0.1  # part of the steps in which the learning rate rises
 FLOOR = 0.01  # part of the learning rate that is left at the end
@@ -39,10 +41,12 @@ class Schedule(NamedTuple):
 class Fit:
     """A fit in the making: what a checkpoint holds.
 
-    parameters  float32 by name, changed in place;  epoch  passes done;  history  mean PSNR of each, in dB.
+    clip  digest of the frames;  parameters  float32 by name, changed in place
+    epoch  passes done;  history  mean PSNR of each, in dB.
     """
 
     architecture: Architecture
+    clip: str
     parameters: dict[str, np.ndarray]
     adam: Adam
     epoch: int = 0
@@ -58,7 +62,12 @@ def begin(architecture: Architecture, frames: np.ndarray, seed: int) -> Fit:
     if frames.shape != wanted or frames.dtype != np.uint8:
         raise ShapeError(f"wanted uint8 frames {wanted}, got {frames.dtype} {frames.shape}")
     parameters = initial_parameters(architecture, frames, seed)
-    return Fit(architecture, parameters, Adam.begin(parameters))
+    return Fit(architecture, digest(frames), parameters, Adam.begin(parameters))
+
+
+def digest(frames: np.ndarray) -> str:
+    """SHA-256 of a clip, its shape included."""
+    return hashlib.sha256(f"{frames.dtype} {frames.shape} ".encode() + frames.tobytes()).hexdigest()
 
 
 def learning_rate(schedule: Schedule, done: float) -> float:
@@ -74,11 +83,6 @@ def psnr(error: float) -> float:
     return -10 * math.log10(max(error, 1e-10))
 
 
-def targets(frames: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """Frames as a network computes them: (3, N, H, W) float32 in 0 .. 1."""
-    return np.ascontiguousarray(frames[list(numbers)].transpose(3, 0, 1, 2), np.float32) / np.float32(255)
-
-
 def fit_step(fit: Fit, frames: np.ndarray, schedule: Schedule, numbers: Sequence[int], done: float) -> float:
     """One step on some frames.
 
@@ -86,7 +90,7 @@ def fit_step(fit: Fit, frames: np.ndarray, schedule: Schedule, numbers: Sequence
     Returns the mean squared error before the step.
     """
     architecture = fit.architecture
-    network, wanted = architecture.nodes(), targets(frames, numbers)
+    network, wanted = architecture.nodes(), samples(frames, numbers)
 
     def loss(parameters: twin.Parameters) -> float:
         seen = twin.run(network, parameters, numbers, architecture.frames)
@@ -106,6 +110,7 @@ def fit_epoch(fit: Fit, frames: np.ndarray, schedule: Schedule, step: Callable[[
     """One pass over all frames in an order that epoch and seed decide.
 
     frames  (T, H, W, 3) uint8;  step  called after each step with the mean PSNR so far, in dB.
+    Raises RangeError where the error is no longer finite.
     """
     total = fit.architecture.frames
     order = np.random.default_rng((schedule.seed, fit.epoch)).permutation(total)
@@ -113,6 +118,8 @@ def fit_epoch(fit: Fit, frames: np.ndarray, schedule: Schedule, step: Callable[[
     found: list[float] = []
     for k, numbers in enumerate(batches):
         error = fit_step(fit, frames, schedule, numbers, (fit.epoch + k / len(batches)) / schedule.epochs)
+        if not math.isfinite(error):
+            raise RangeError(f"the fit diverged in pass {fit.epoch + 1}: a rate of {schedule.rate} is too large")
         found += [psnr(error)] * len(numbers)
         step(float(np.mean(found)))
     fit.history.append(float(np.mean(found)))

@@ -10,6 +10,7 @@ from refcodec.codecs.inr.architecture import Architecture, Shuffled, parameters
 from refcodec.codecs.inr.nodes import BIAS, GRID, Parameter
 
 GRID_RANGE = 1e-3  # HiNeRV's grids
+LEAST_DEVIATION = 1e-6  # of a component; below is what rounding leaves of a constant clip
 CELL = 8  # samples along each side of what an embedding's cell sees
 
 
@@ -55,7 +56,7 @@ def _cells(frames: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> 
 
 
 def principal_components(frames: np.ndarray, shape: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
-    """Embeddings (T, C, h, w) float32: the strongest components of all cells, each of unit variance.
+    """Embeddings (T, C, h, w) float32: the strongest components of all cells, each of unit variance, or zero.
 
     frames  (T, H, W, 3) uint8;  shape  T, C, h, w;  size  height and width that the cells divide evenly.
     """
@@ -64,6 +65,7 @@ def principal_components(frames: np.ndarray, shape: tuple[int, ...], size: tuple
     centred = cells - cells.mean(axis=0)
     left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
     kept = np.zeros((len(cells), channels))
-    live = min(channels, int((strengths > 1e-9 * max(strengths[0], 1e-9)).sum()))
-    kept[:, :live] = left[:, :live] * len(cells) ** 0.5
+    scale = len(cells) ** 0.5
+    live = min(channels, int((strengths > LEAST_DEVIATION * scale).sum()))
+    kept[:, :live] = left[:, :live] * scale
     return np.ascontiguousarray(kept.reshape(count, height, width, channels).transpose(0, 3, 1, 2), np.float32)

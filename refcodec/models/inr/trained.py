@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from refcodec.codecs.inr.architecture import (
     Stage,
     parameters,
 )
-from refcodec.errors import ModelError
+from refcodec.codecs.inr.limits import check_architecture
+from refcodec.errors import ModelError, RangeError
 from refcodec.models.checkpoint import load_parameters, read_metadata, save_parameters
 
 ARCHITECTURE = "architecture"  # key of the metadata
@@ -57,30 +58,64 @@ def describe_architecture(architecture: Architecture) -> str:
     return json.dumps({"kind": kind, **asdict(architecture)}, sort_keys=True, separators=(",", ":"))
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _typed(kind: type, value: Any) -> Any:
+    if type(value) is not kind:  # true is no number, 1 no truth value
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _whole(value: Any) -> int:
+    return int(_typed(int, value))
+
+
+def _wholes(value: Any) -> tuple[int, ...]:
+    return tuple(_whole(number) for number in _typed(list, value))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    height, width = _wholes(value)
+    return height, width
+
+
+def _levels(value: Any) -> tuple[Levels, ...]:
+    return tuple(Levels(*_wholes(level)) for level in _typed(list, value))
+
+
+def _stage(value: Any) -> Stage:
+    factor, channels, grid, depth, hidden = _typed(list, value)
+    return Stage(_whole(factor), _whole(channels), _levels(grid), _whole(depth), _whole(hidden))
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("frames", "height", "width", "channels", "head_kernel", "stem_kernel", "kernel"), _whole),
+    **dict.fromkeys(("centred", "interleaved", "normed"), lambda value: _typed(bool, value)),
+    **dict.fromkeys(("activation", "head"), lambda value: _typed(str, value)),
+    **dict.fromkeys(("increments", "stem"), _wholes),
+    "base": _pair,
+    "grids": _levels,
+    "stem_activations": lambda value: tuple(_typed(bool, activated) for activated in _typed(list, value)),
+    "blocks": lambda value: tuple(Block(*_wholes(block)) for block in _typed(list, value)),
+    "stages": lambda value: tuple(_stage(stage) for stage in _typed(list, value)),
+}
 
 
 def parse_architecture(text: str) -> Architecture:
-    """The architecture of such a text.  Raises ModelError RC-MODEL-FAMILY."""
+    """The architecture of such a text, within its limits (SPEC INR-10).  Raises ModelError RC-MODEL-FAMILY."""
     try:
-        fields = json.loads(text)
-        cls = KINDS[fields.pop("kind")]
-        read = {name: _tuples(value) for name, value in fields.items()}
-        read["grids"] = tuple(Levels(*level) for level in read["grids"])
-        if cls is Shuffled:
-            read["blocks"] = tuple(Block(*block) for block in read["blocks"])
-        else:
-            stages = (Stage(*stage) for stage in read["stages"])
-            read["stages"] = tuple(s._replace(grid=tuple(Levels(*level) for level in s.grid)) for s in stages)
-        return cls(**read)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        fields = dict(_typed(dict, json.loads(text)))
+        cls = KINDS[_typed(str, fields.pop("kind"))]
+        architecture = cls(**{name: READERS[name](value) for name, value in fields.items()})
+        check_architecture(architecture)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError("RC-MODEL-FAMILY", "the file describes no architecture of an implicit video") from error
+    except RangeError as error:
+        raise ModelError("RC-MODEL-FAMILY", f"no such architecture can be: {error.message}") from error
+    return architecture
 
 
 def save_video(path: str | Path, video: TrainedVideo) -> None:
-    """Write a safetensors file, whole or not at all.  Raises FileError RC-FILE-WRITE."""
-    metadata = {ARCHITECTURE: describe_architecture(video.architecture), **video.provenance}
+    """Write a safetensors file, whole or not at all.  Raises FileError RC-FILE-WRITE, ModelError RC-MODEL-SCHEMA."""
+    metadata = {**video.provenance, ARCHITECTURE: describe_architecture(video.architecture)}
     save_parameters(path, video.parameters, metadata)
 
 
