@@ -65,7 +65,9 @@ def _calibrate(args: argparse.Namespace) -> int:
             progress=lambda part: stage(args.method, part),
         )  # fmt: skip
         target = Target(size, args.bits, args.mean_bits)
-        request = Request(target, settings, args.method, biases=args.bias_bits, grids=args.grid_bits)
+        request = Request(
+            target, settings, args.method, biases=args.bias_bits, grids=args.grid_bits, trellis=args.trellis
+        )
         found = calibrate(trained, frames, request, stage)
     write_bytes(args.output, found.content)
     report(args, _document(args.method, found), _text(args, found))
@@ -218,6 +220,9 @@ def _add_calibrate(group: Any) -> None:
         "--grid-bits", type=int, metavar="B",
         help="of embeddings and grids (default: chosen with those of weights for a size, else 8)",
     )  # fmt: skip
+    calibrate.add_argument(
+        "--trellis", action="store_true", help="dependent quantisation on the method's steps, instead of its roundings"
+    )
     calibrate.add_argument("--seed", type=int, default=0, metavar="N", help="of all random numbers (default: 0)")
     calibrate.add_argument("--json", action="store_true", help="print JSON")
     calibrate.add_argument("-o", "--output", required=True, help="stream to write, .rcv")

@@ -14,6 +14,7 @@ from refcodec.codecs.inr.stream import pack
 from refcodec.errors import RangeError
 from refcodec.models.inr.trained import TrainedVideo
 from refcodec.quantize.inr.allocation import TOLERANCE, allocate
+from refcodec.quantize.inr.dependent import DependentMaker
 from refcodec.quantize.inr.evaluate import Score, score, twin_psnr
 from refcodec.quantize.inr.neuroquant import RECIPE, Calibration, Recipe
 from refcodec.quantize.inr.objective import Objective
@@ -30,6 +31,7 @@ from refcodec.quantize.inr.uniform import (
 
 NEUROQUANT = "neuroquant"
 METHODS = (NEUROQUANT, *RIVALS)
+STEPPED = (NEUROQUANT, "naive")  # methods that find steps before roundings
 
 Stage = Callable[[str, float], None]  # told the name of what is done, and which part of it
 
@@ -50,7 +52,8 @@ class Target:
 class Request:
     """What to make.
 
-    method  one of METHODS;  biases, grids  their bits; those of grids are chosen with a size's where they are None.
+    method  one of METHODS;  biases, grids  their bits; those of grids are chosen with a size's where they are None
+    trellis  whether weights are levels of dependent quantisation on the method's steps, in the place of its roundings.
     """
 
     target: Target
@@ -59,6 +62,7 @@ class Request:
     recipe: Recipe = RECIPE
     biases: int = BIAS_BITS
     grids: int | None = None
+    trellis: bool = False
 
 
 class Calibrated(NamedTuple):
@@ -99,6 +103,10 @@ def calibrate(trained: TrainedVideo, frames: np.ndarray, request: Request, stage
     """
     objective = Objective.of(trained, frames, request.settings.target)
     maker = _maker(trained, frames, objective, request)
+    if request.trellis:
+        if request.method not in STEPPED:
+            raise RangeError(f"a trellis goes with {' and '.join(STEPPED)}, whose steps are no matter of roundings")
+        maker = DependentMaker(trained, maker)
     video = _video(trained, objective, maker, request, stage or (lambda name, part: None))
     bits = {name: parameter.bits for name, parameter in video.parameters.items()}
     naive = quantise(trained, bits, request.settings.granularity, request.settings.activations)
