@@ -248,6 +248,20 @@ def decode_static(payload, count, width):
 
 # --- payloads
 
+
+def running_sums(values, row):
+    """Each integer of a list added to the one a row before, which is added to already."""
+    out = []
+    for k, value in enumerate(values):
+        out.append(value + (out[k - row] if k >= row else 0))
+    return out
+
+
+def differences(values, row):
+    """The reverse."""
+    return [value - (values[k - row] if k >= row else 0) for k, value in enumerate(values)]
+
+
 MODES = {mode: ((mode - 1) // 3 == 1, 7 + (mode - 1) % 3) for mode in range(1, 7)}
 
 
@@ -261,6 +275,13 @@ def encode_in_mode(values, shape, mode, dependent):
 def decode(payload, shape, dependent):
     """A list in C order; raises Refused, but in mode 0 trusts the payload."""
     mode, width = divmod(payload[0], 32)
+    if mode == 7:
+        if payload[1] // 32 == 7:
+            raise Refused
+        values = running_sums(decode(payload[1:], shape, False), shape[1] * shape[2])
+        if max(abs(v) for v in values).bit_length() != width or not all(-32768 <= v <= 32767 for v in values):
+            raise Refused
+        return values
     if width == 0:
         return [0] * math.prod(shape)
     if mode == 0:

@@ -23,6 +23,7 @@ from refcodec.entropy.weight_coding import (
     decode_integers_plain,
     encode_integers,
     mode_sizes,
+    payload_mode,
 )
 from refcodec.errors import RangeError, ShapeError, StreamError
 from refcodec.quantize.trellis import dependent_levels
@@ -164,11 +165,59 @@ def test_state_of_the_trellis_shortens_levels_of_few_bits(rng: np.random.Generat
     assert mode_sizes(levels, True)["adaptive0"] < 0.985 * mode_sizes(levels, False)["adaptive0"]
 
 
+@pytest.mark.parametrize("dependent", [False, True])
+def test_smooth_tensors_are_coded_by_their_differences(dependent: bool, rng: np.random.Generator) -> None:
+    """A grid whose tensors follow one another slowly: a payload of the differences from one to the next."""
+    for spread, shape in ((6.0, (40, 5, 6)), (0.3, (200, 3, 4)), (9.0, (9, 4, 1))):
+        walk = np.rint(np.cumsum(rng.normal(size=shape), axis=0) * spread + 40).astype(np.int32)
+        payload, row = encode_integers(walk, dependent), shape[1] * shape[2]
+        assert payload_mode(payload) == "differences"
+        named = mode_sizes(walk, dependent)
+        assert named["differences"] == len(payload) < min(named["adaptive0"], named["adaptive1"])
+        flat = walk.ravel().tolist()
+        inner = np.array(naive.differences(flat, row)).reshape(shape)
+        assert payload == bytes([7 * 32 + digits(walk)]) + min(payloads(inner, False).values(), key=len)
+        for decoder in (decode_integers, decode_integers_plain):
+            np.testing.assert_array_equal(decoder(payload, shape, dependent), walk)
+        assert naive.decode(payload, shape, dependent) == flat
+
+
+def test_damaged_differences_are_refused_or_are_those_of_other_integers(rng: np.random.Generator) -> None:
+    shape, codes = (6, 2, 3), set()
+    walk = np.rint(np.cumsum(rng.normal(size=shape), axis=0) * 900 + 6000)
+    for number in range(1, 7):
+        inner = np.diff(walk, axis=0, prepend=0).astype(np.int32)
+        payload = bytes([7 * 32 + digits(walk)]) + adaptive(inner, number, False)
+        for bit in rng.integers(8 * len(payload), size=40):
+            damaged = bytearray(payload)
+            damaged[bit // 8] ^= 1 << bit % 8
+            found = outcome(decode_integers, bytes(damaged), shape, True)
+            codes.add(found if isinstance(found, str) else None)
+            if not isinstance(found, str) and damaged[0] >> 5 == 7:
+                steps = np.array(naive.differences(found, 6)).reshape(shape)
+                assert damaged == bytes([7 * 32 + digits(np.array(found))]) + adaptive(steps, damaged[1] >> 5, False)
+    assert {"RC-STREAM-WEIGHTS", "RC-STREAM-TRUNCATED"} <= codes
+
+
+def test_differences_must_end_in_16_bits() -> None:
+    """At the ends of their range they do not fit, and the encoder does without; sums beyond it are refused."""
+    steep = np.full((4, 1, 1), -32768)
+    steep[1::2] = 32767
+    assert "differences" not in mode_sizes(steep)
+    np.testing.assert_array_equal(decode_integers(encode_integers(steep), steep.shape, False), steep)
+    inner = np.array([30000, 2767, 1]).reshape(3, 1, 1)
+    for count, good in ((2, True), (3, False)):
+        payload = bytes([7 * 32 + 15 + (not good)]) + adaptive(inner[:count], 2, False)
+        found = outcome(decode_integers, payload, (count, 1, 1), False)
+        assert found == ([30000, 32767] if good else "RC-STREAM-SYMBOL")
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 9)], ids=str)
 def test_zeros_are_one_byte(shape: Shape) -> None:
     values = np.zeros(shape, np.int64)
     assert encode_integers(values) == b"\0"
-    assert mode_sizes(values) == {"static": 1, "adaptive0": 1, "adaptive1": 1}
+    assert mode_sizes(values) == {"zeros": 1}
+    assert payload_mode(b"\0") == "zeros"
     np.testing.assert_array_equal(decode_integers(b"\0", shape, False), values)
     np.testing.assert_array_equal(decode_integers_plain(b"\0", shape, False), values)
     with pytest.raises(StreamError, match=r"RC-STREAM-TRAILING: 2 bytes follow the integers \(byte 8\)"):
@@ -331,7 +380,12 @@ def static_payload(
     ("payload", "message"),
     [
         (b"", "RC-STREAM-TRUNCATED: wanted the byte of a mode, got none"),
-        (b"\xe3", "RC-STREAM-WEIGHTS: no tensor has mode 7 and 3 digits"),
+        (b"\xe0\x00", "RC-STREAM-WEIGHTS: no tensor has mode 7 and 0 digits"),
+        (b"\xe3", "RC-STREAM-TRUNCATED: wanted the byte of a mode, got none .byte 101."),
+        (b"\xe3\xe3\x00", "RC-STREAM-WEIGHTS: differences of differences .byte 101."),
+        (b"\xe3\x31", "RC-STREAM-WEIGHTS: no tensor has mode 1 and 17 digits .byte 101."),
+        (b"\xe3\x00\x00", "RC-STREAM-TRAILING: 1 bytes follow the integers .byte 102."),
+        (b"\xe3\x00", "RC-STREAM-WEIGHTS: wanted a largest magnitude of 3 digits, got 0 .byte 100."),
         (b"\x31", "RC-STREAM-WEIGHTS: no tensor has mode 1 and 17 digits"),
         (b"\x11", "RC-STREAM-WEIGHTS: no tensor has mode 0 and 17 digits"),
         (b"\x20", "RC-STREAM-WEIGHTS: no tensor has mode 1 and 0 digits"),

@@ -15,7 +15,7 @@ from refcodec.codecs.inr.description import describe, read_architecture
 from refcodec.codecs.inr.nodes import BIAS, Parameter
 from refcodec.codecs.inr.numbers import NumberReader, write_numbers
 from refcodec.codecs.inr.quantised import FRACTIONS, LARGEST_STEP, MAX_BITS, MIN_BITS, Quantised, Video, step_channels
-from refcodec.entropy.weight_coding import MODES, STATIC, WIDTH_BITS, decode_integers, encode_integers
+from refcodec.entropy.weight_coding import decode_integers, encode_integers, payload_mode
 from refcodec.errors import RangeError, StreamError
 from refcodec.formats import IntFormat
 
@@ -241,15 +241,7 @@ def tensor_sizes(content: bytes) -> tuple[TensorSize, ...]:
         TensorSize(
             entry.parameter.name, entry.parameter.shape, entry.bits, entry.dependent,
             entry.count, entry.values_at - entry.steps_at,
-            _coder(content[entry.values_at]), entry.end - entry.values_at,
+            payload_mode(content[entry.values_at : entry.end]), entry.end - entry.values_at,
         )
         for entry in read_layout(content).entries
     )  # fmt: skip
-
-
-def _coder(first: int) -> str:
-    """What the first byte of a payload says of its coder, by the names of `mode_sizes`; a tensor of zeros has none."""
-    number = first >> WIDTH_BITS
-    if number == STATIC:
-        return "static" if first else "zeros"
-    return "adaptive1" if MODES[number - 1][0] else "adaptive0"
