@@ -30,7 +30,7 @@ def moving_picture() -> np.ndarray:
 
 
 @cache
-def fitted(architecture: Architecture = HNERV, epochs: int = 60) -> TrainedVideo:
+def fitted(architecture: Architecture = HNERV, epochs: int = 30) -> TrainedVideo:
     """A network fitted to the moving picture."""
     frames, schedule = moving_picture(), Schedule(epochs, rate=1e-2)
     fit = begin(architecture, frames, schedule.seed)

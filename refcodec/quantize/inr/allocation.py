@@ -22,7 +22,7 @@ from refcodec.quantize.inr.uniform import CHANNEL, dequantise, quantise
 CHOICES = tuple(range(3, 9))
 TOLERANCE = 0.05
 MOST_COMBINATIONS = 1 << 23  # that are all looked at
-PRICES = 2.0 ** np.arange(-40, 21)  # of a byte, each the start of a search among more combinations
+PRICES = 4.0 ** np.arange(-20, 11)  # of a byte, each the start of a search among more combinations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,12 +147,11 @@ def _along(values: np.ndarray, layers: int, *axes: int) -> np.ndarray:
 
 
 def _searched(table: Table, least: float, most: float) -> np.ndarray | None:
-    found = []
-    for price in PRICES * float(np.einsum("lblb->", table.omegas)):
-        picks = _fitted(table, _priced(table, price), least, most)
-        if picks is not None:
-            found.append(_exchanged(table, picks, least, most))
-    return min(found, key=lambda picks: (table.omega(picks), *picks)) if found else None
+    priced = {tuple(_priced(table, price)) for price in PRICES * float(np.einsum("lblb->", table.omegas))}
+    fitted = [_fitted(table, np.array(picks), least, most) for picks in sorted(priced)]
+    starts = {tuple(picks) for picks in fitted if picks is not None}
+    found = [_exchanged(table, np.array(picks), least, most) for picks in sorted(starts)]
+    return min(found, key=table.omega) if found else None
 
 
 def _moves(table: Table, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -98,12 +98,19 @@ def first_steps(parameter: Parameter, array: np.ndarray, bits: int, granularity:
     that, others lose more than by rounding. What is not a weight never saturates: the few outliers of an embedding are
     what it says of a frame.
     """
-    fmt, split = IntFormat(bits, True), rows(parameter, array, granularity)
-    whole = minmax_step(split, fmt)
+    fmt, split = IntFormat(bits, True), rows(parameter, array, granularity).astype(np.float64)
+    whole = _step_above(minmax_step(split, fmt))
     if parameter.kind != WEIGHT:
         return whole
     shared = range_steps(split, bits)
     return np.where(squared_error(split, shared, fmt) < squared_error(split, whole, fmt), shared, whole)
+
+
+def _step_above(steps: np.ndarray) -> np.ndarray:
+    """The smallest binary16 numbers that are no smaller than steps, (n,) float64; 0 stays 0."""
+    patterns = binary16_patterns(steps)
+    above = step_values(np.minimum(patterns + (step_values(patterns) < steps), LARGEST_STEP))
+    return np.where(steps > 0, above, 0.0)
 
 
 def binary16_patterns(steps: np.ndarray) -> np.ndarray:
