@@ -189,7 +189,7 @@ def test_twin_agrees_with_the_integer_decoder(name):
     decoder = InrVideo.of(video)
     differences = np.abs(np.stack([decoder.decode(k) for k in range(architecture.frames)]) - floats)
     assert differences.mean() < 0.15
-    assert (differences > 1).mean() < (0.01 if name == "hinerv" else 1e-9)
+    assert (differences > 1).mean() < (0.02 if name == "hinerv" else 1e-9)
     assert len(np.unique(floats)) > 50
 
 
