@@ -15,7 +15,7 @@ from refcodec.errors import FileError, ModelError, RangeError
 from refcodec.models.inr.trained import TrainedVideo, save_video
 from refcodec.study.inr import study as module
 from refcodec.study.inr.plan import Plan
-from refcodec.study.inr.rows import METHODS, RATES, SEPARATE, STEPS, Row, Timing
+from refcodec.study.inr.rows import CODERS, METHODS, RATES, SEPARATE, STEPS, Row, Timing
 from refcodec.study.inr.study import study_inr
 
 SAID = {"epochs": "60", "rate": "0.01", "batch": "1", "seed": "0"}
@@ -47,8 +47,10 @@ def done(inputs: Path) -> Path:
 def test_study_measures_every_stream(done: Path) -> None:
     with open(done / "results.csv", newline="") as file:
         found = list(csv.DictReader(file))
-    counted = {group: sum(row["group"] == group for row in found) for group in (METHODS, STEPS, RATES, SEPARATE)}
-    assert counted == {METHODS: 4, STEPS: 4, RATES: 2 + 6, SEPARATE: 2}
+    counted = {
+        group: sum(row["group"] == group for row in found) for group in (METHODS, STEPS, RATES, SEPARATE, CODERS)
+    }
+    assert counted == {METHODS: 4, STEPS: 4, RATES: 2 + 6, SEPARATE: 2, CODERS: 5}
     for row in found:
         assert abs(float(row["psnr_db"]) - float(row["twin_db"])) < 0.1
         assert int(row["bytes"]) * 8 / (6 * 16 * 24) == pytest.approx(float(row["bpp"]), abs=1e-5)
@@ -58,7 +60,13 @@ def test_study_measures_every_stream(done: Path) -> None:
 
 def test_study_writes_tables_and_curves(done: Path) -> None:
     text = (done / "tables.md").read_text()
-    for title in ("Methods at the same bits", "Steps for each", "Many rates", "Time to a new rate"):
+    for title in (
+        "Methods at the same bits",
+        "Steps for each",
+        "Quantisation and coding",
+        "Many rates",
+        "Time to a new rate",
+    ):
         assert title in text
     assert {"rd.png", "rd.svg", "summary.json"} <= {path.name for path in done.iterdir()}
     timing = json.loads((done / "summary.json").read_text())["timings"][0]

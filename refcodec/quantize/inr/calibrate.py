@@ -102,11 +102,7 @@ def calibrate(trained: TrainedVideo, frames: np.ndarray, request: Request, stage
     Raises ShapeError; RangeError for sizes and bits that no stream has, and for an unknown method.
     """
     objective = Objective.of(trained, frames, request.settings.target)
-    maker = _maker(trained, frames, objective, request)
-    if request.trellis:
-        if request.method not in STEPPED:
-            raise RangeError(f"a trellis goes with {' and '.join(STEPPED)}, whose steps are no matter of roundings")
-        maker = DependentMaker(trained, maker)
+    maker = maker_of(trained, frames, objective, request)
     video = _video(trained, objective, maker, request, stage or (lambda name, part: None))
     bits = {name: parameter.bits for name, parameter in video.parameters.items()}
     naive = quantise(trained, bits, request.settings.granularity, request.settings.activations)
@@ -114,12 +110,21 @@ def calibrate(trained: TrainedVideo, frames: np.ndarray, request: Request, stage
     return Calibrated(pack(video), bits, float_psnr, score(naive, frames), score(video, frames))
 
 
-def _maker(trained: TrainedVideo, frames: np.ndarray, objective: Objective, request: Request) -> Maker:
-    if request.method == NEUROQUANT:
-        return Calibration(trained, objective, request.settings, request.recipe)
-    if request.method not in RIVALS:
+def maker_of(trained: TrainedVideo, frames: np.ndarray, objective: Objective, request: Request) -> Maker:
+    """What makes the videos of a request, whatever their bits.
+
+    frames  (T, H, W, 3) uint8.  Raises RangeError for an unknown method, and for one that has no trellis.
+    """
+    if request.method not in METHODS:
         raise RangeError(f"unknown method {request.method!r}, known are {', '.join(METHODS)}")
-    return _MethodMaker(trained, frames, request.settings, RIVALS[request.method])
+    if request.trellis and request.method not in STEPPED:
+        raise RangeError(f"a trellis goes with {' and '.join(STEPPED)}, whose steps are no matter of roundings")
+    maker: Maker
+    if request.method == NEUROQUANT:
+        maker = Calibration(trained, objective, request.settings, request.recipe)
+    else:
+        maker = _MethodMaker(trained, frames, request.settings, RIVALS[request.method])
+    return DependentMaker(trained, maker) if request.trellis else maker
 
 
 def _video(trained: TrainedVideo, objective: Objective, maker: Maker, request: Request, stage: Stage) -> Video:

@@ -62,10 +62,10 @@ def steps_table(rows: Sequence[Row]) -> str:
 def coders_table(rows: Sequence[Row]) -> str:
     """What coding and quantisation together give at the same sizes: Table 3."""
     lines = [
-        [row.model, row.method, row.bits, str(row.bytes), f"{row.bpp:.4f}", f"{row.psnr_db:.2f}"]
+        [row.model, row.method, row.granularity, str(row.bytes), f"{row.bpp:.4f}", f"{row.psnr_db:.2f}"]
         for row in _group(rows, CODERS)
     ]
-    return _table(["network", "method", "target", "bytes", "bpp", "PSNR dB"], lines)
+    return _table(["network", "method", "steps", "bytes", "bpp", "PSNR dB"], lines)
 
 
 def rates_table(rows: Sequence[Row]) -> str:

@@ -15,9 +15,10 @@ from refcodec.codecs.inr.stream import pack
 from refcodec.errors import ModelError
 from refcodec.files import read_bytes
 from refcodec.models.inr.trained import TrainedVideo, load_video
-from refcodec.quantize.inr.calibrate import NEUROQUANT
+from refcodec.quantize.inr.calibrate import NEUROQUANT, Request, Target, maker_of
 from refcodec.quantize.inr.evaluate import bits_per_pixel, score, twin_psnr
-from refcodec.quantize.inr.neuroquant import Calibration, neuroquant
+from refcodec.quantize.inr.neuroquant import neuroquant
+from refcodec.quantize.inr.objective import Objective
 from refcodec.quantize.inr.rate import VariableRate
 from refcodec.quantize.inr.rivals.methods import RIVALS
 from refcodec.quantize.inr.rivals.settings import Settings
@@ -31,15 +32,22 @@ NAIVE = "naive"
 MIXED_TOLERANCE = 0.05  # of a size that bits are chosen for
 LEAST_BITS, MOST_BITS = 3, 7  # of all weights, between whose sizes the many rates lie
 SEPARATE_BITS = 8
-CODER_TARGETS = (3, 4, 5)  # bits of all weights, whose sizes coders compare at
+CODER_SIZES = 3  # of the many rates, every other one, at which ways to quantise and code are compared
+CODERS = (
+    (NAIVE, TENSOR, False),
+    (NAIVE, CHANNEL, False),
+    (NAIVE, CHANNEL, True),
+    (NEUROQUANT, CHANNEL, False),
+    (NEUROQUANT, CHANNEL, True),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One stream to make.
 
-    group  what for;  method  of quantisation;  label  of its bits;  bits  of all weights, or a size in bytes to reach
-    granularity  of the steps;  trellis  whether levels are those of dependent quantisation.
+    group  what for;  method  of quantisation;  label  of its bits;  bits  of all weights
+    size  in bytes to reach, or 0;  granularity  of the steps;  trellis  whether weights are levels of it.
     """
 
     group: str
@@ -55,7 +63,7 @@ class Task:
 class Subject:
     """A network under study, and what is found out about it once.
 
-    name  of its file;  identity  SHA-256 of that and of its clip;  table  what bits cost, when it was asked for.
+    name  of its file;  identity  SHA-256 of that and of its clip;  tables  what bits cost, by the granularity of steps.
     """
 
     name: str
@@ -63,7 +71,7 @@ class Subject:
     trained: TrainedVideo
     frames: np.ndarray
     seed: int
-    table: VariableRate | None = None
+    tables: dict[str, VariableRate] = field(default_factory=dict)
     float_db: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,17 +93,19 @@ class Subject:
         """Bytes of the stream whose weights all have so many bits."""
         return len(pack(quantise(self.trained, bits)))
 
-    def variable_rate(self, settings: Settings) -> VariableRate:
-        """The network ready for any size; what bits cost is measured once."""
-        calibration = Calibration.of(self.trained, self.frames, settings)
-        if self.table is None:
-            self.table = VariableRate.of(self.trained, calibration.objective, calibration)
-        return replace(self.table, maker=calibration)
+    def variable_rate(self, request: Request) -> VariableRate:
+        """The network ready for any size by one method; what bits cost is measured once."""
+        granularity = request.settings.granularity
+        objective = Objective.of(self.trained, self.frames)
+        maker = maker_of(self.trained, self.frames, objective, request)
+        if granularity not in self.tables:
+            self.tables[granularity] = VariableRate.of(self.trained, objective, maker, granularity=granularity)
+        return replace(self.tables[granularity], maker=maker)
 
     def mixed(self, bits: int, settings: Settings) -> dict[str, int]:
         """The bits that Omega chooses for the size of so many for every weight, within the tolerance."""
         size = self.uniform_size(bits)
-        rates = self.variable_rate(settings)
+        rates = self.variable_rate(Request(Target(), settings, NAIVE))
         return rates.bits_for(size * (1 - MIXED_TOLERANCE), size * (1 + MIXED_TOLERANCE))
 
 
@@ -114,6 +124,11 @@ def tasks_of(plan: Plan, subject: Subject, first: bool) -> list[Task]:
         sizes = np.geomspace(ends[0], ends[1], plan.rates).round().astype(int).tolist()
         found += [Task(rows.RATES, NEUROQUANT, "mixed", 0, size) for size in sizes]
         found += [Task(rows.RATES, NAIVE, str(bits), bits) for bits in range(LEAST_BITS, SEPARATE_BITS + 1)]
+        found += [
+            Task(rows.CODERS, method, "mixed", 0, size, granularity, trellis)
+            for size in sizes[: 2 * CODER_SIZES : 2]
+            for method, granularity, trellis in CODERS
+        ]
     return found
 
 
@@ -135,7 +150,7 @@ def run_task(task: Task, subject: Subject, plan: Plan, progress: Callable[[float
     """Make one stream and measure it."""
     settings = Settings(plan.evaluations, plan.batch, plan.seed, task.granularity, progress=progress)
     if task.size:
-        rates = subject.variable_rate(settings)
+        rates = subject.variable_rate(Request(Target(size=task.size), settings, task.method, trellis=task.trellis))
         begin = time.perf_counter()
         video = rates.at(task.size).video
         return _row(task, subject, plan, video, time.perf_counter() - begin)
@@ -151,9 +166,10 @@ def _row(task: Task, subject: Subject, plan: Plan, video: Video, seconds: float)
     found = score(video, subject.frames)
     weights = [video.parameters[name] for name in weight_names(video.architecture)]
     mean = sum(w.bits * w.values.size for w in weights) / sum(w.values.size for w in weights)
+    method = f"{task.method}, trellis" if task.trellis else task.method
+    rate = bits_per_pixel(found.size, video.architecture)
     return Row(
-        subject.name, task.group, task.method, task.label, round(mean, 3), task.granularity,
-        0 if task.method == NAIVE else plan.evaluations, found.size,
-        round(bits_per_pixel(found.size, video.architecture), 5), round(found.integer, 4), round(found.twin, 4),
-        round(subject.float_db, 4), round(seconds, 1),
+        subject.name, task.group, method, task.label, round(mean, 3), task.granularity,
+        0 if task.method == NAIVE else plan.evaluations, found.size, round(rate, 5), round(found.integer, 4),
+        round(found.twin, 4), round(subject.float_db, 4), round(seconds, 1),
     )  # fmt: skip
