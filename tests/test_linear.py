@@ -29,7 +29,7 @@ def agree(x: np.ndarray, weight: np.ndarray, bias: Any) -> np.ndarray:
     """The common result of kernel, definition, specification and scattering."""
     biases = np.array(bias, np.int64)
     found = linear(x, weight, biases)
-    assert found.dtype == np.int64
+    assert found.dtype in (np.int32, np.int64)
     np.testing.assert_array_equal(found, linear_plain(x, weight, biases))
     for y, i in product(range(x.shape[1]), range(x.shape[2])):
         operands = x[:, y, i].tolist(), weight.tolist(), biases.tolist()
@@ -124,6 +124,32 @@ def test_linear_agrees_on_a_million_values(bits: int, rng: np.random.Generator) 
     np.testing.assert_array_equal(found, multiplied(x, weight, bias))
     ends = (found - bias[:, None, None])[:2, 0, :2]
     assert ends.tolist() == [[29 * lo * lo, 29 * lo * hi], [29 * lo * hi, 29 * hi * hi]]
+
+
+@pytest.mark.parametrize("samples", [15, 16, 17, 1023, 1024, 1025, 2049])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_linear_agrees_for_any_number_of_samples(samples: int, bits: int, rng: np.random.Generator) -> None:
+    """Catches a run of samples that is cut too early or added twice, in sums of 32 and of 64 bits."""
+    fmt = IntFormat(bits, True)
+    for inputs, outputs in ((1, 1), (5, 3), (8, 2)):
+        x, weight = (rng.integers(fmt.lo, fmt.hi + 1, shape) for shape in ((inputs, 1, samples), (outputs, inputs)))
+        bias = rng.integers(-(2**20), 2**20, outputs)
+        found = linear(x.astype(np.int16), weight.astype(np.int16), bias)
+        np.testing.assert_array_equal(found, multiplied(x, weight, bias))
+        if samples >= 16 and inputs > 1:
+            assert found.dtype == (np.int32 if bits == 8 else np.int64)
+
+
+def test_linear_takes_sums_of_64_bits_just_where_32_may_not_hold_them() -> None:
+    """The largest sum of either sign that 32 bits hold, and the first that they do not."""
+    x = np.full((2, 4, 4), 32767, np.int16)
+    for sign in (1, -1):
+        weight = np.full((1, 2), sign * 16384, np.int16)
+        rest = 2**31 - 1 - 2 * 32767 * 16384
+        for more, dtype in ((0, np.int32), (1, np.int64)):
+            found = linear(x, weight, np.array([sign * (rest + more)]))
+            assert found.dtype == dtype
+            assert (found == sign * (2**31 - 1 + more)).all()
 
 
 @pytest.mark.parametrize(("outputs", "inputs"), [(16128, 512), (512, 16128)])
