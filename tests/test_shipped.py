@@ -11,10 +11,12 @@ import numba
 import numpy as np
 import pytest
 
+from refcodec.codecs.inr.codec import InrVideo
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.codecs.stream import parse
 from refcodec.errors import FileError, ModelError
 from refcodec.models.shipped import (
+    DEFAULT_CLIP,
     DEFAULT_FLOAT,
     DEFAULT_MODEL,
     DEFAULT_STREAM,
@@ -30,6 +32,7 @@ from refcodec.quantize.recipe import load_recipe
 
 IDENTITY = "10d2667964be3cef2a1f35b84571da79d903db330368ddb70ca6aa50b82ff0c4"
 PICTURE = "cb2999371609a9f90e744f795fa91ad8584600a7f0f0edccd0eefacc18e213a3"
+FRAMES = "01bdcac70ed4b883c9dbea951645235bfec062c8580edfe784ae24a7b03d8d51"  # of the clip: 0, 66 and 131
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,13 @@ def test_shipped_stream_decodes_to_the_recorded_picture(model: Model, photograph
     assert picture.shape == (512, 768, 3)
     assert picture.dtype == np.uint8
     assert hashlib.sha256(picture.tobytes()).hexdigest() == PICTURE
+
+
+def test_shipped_clip_decodes_to_the_recorded_frames_in_any_order() -> None:
+    video = InrVideo.from_bytes(shipped_path(DEFAULT_CLIP, ".rcv").read_bytes())
+    assert (video.frames, video.geometry.width, video.geometry.height) == (132, 320, 160)
+    found = {number: video.decode(number).tobytes() for number in (131, 0, 66)}
+    assert hashlib.sha256(found[0] + found[66] + found[131]).hexdigest() == FRAMES
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -99,6 +109,7 @@ def test_shipped_names_are_the_documented_ones() -> None:
     assert floats == sorted(FLOATS)
     assert shipped_names(".rcm") == [f"{name}-w8a8" for name in floats]
     assert shipped_names(".rcb") == [DEFAULT_STREAM]
+    assert shipped_names(".rcv") == [DEFAULT_CLIP]
     assert shipped_names(".json") == sorted(f"{name}-{precision}" for name in floats for precision in RECIPES)
 
 
@@ -120,9 +131,12 @@ def test_resolve_prefers_files_and_names_what_is_shipped(tmp_path) -> None:
     (tmp_path / "own.rcm").write_bytes(b"")
     assert resolve(str(tmp_path / "own.rcm"), ".rcm") == tmp_path / "own.rcm"
     assert resolve(DEFAULT_MODEL, ".rcm") == shipped_path(DEFAULT_MODEL, ".rcm")
-    for name in (str(tmp_path), "nothing"):
-        with pytest.raises(FileError, match=f"^RC-FILE-READ: no file .*{DEFAULT_MODEL}"):
+    assert resolve(DEFAULT_CLIP, ".rcm", ".rcv") == shipped_path(DEFAULT_CLIP, ".rcv")
+    for name in (str(tmp_path), "nothing", DEFAULT_CLIP):
+        with pytest.raises(FileError, match=f"^RC-FILE-READ: no file .*{DEFAULT_MODEL}\\)$"):
             resolve(name, ".rcm")
+    with pytest.raises(FileError, match=f"^RC-FILE-READ: no file .*{DEFAULT_MODEL}, {DEFAULT_CLIP}\\)$"):
+        resolve("nothing", ".rcm", ".rcv")
 
 
 # --- provenance
@@ -141,7 +155,7 @@ def test_shipped_model_says_where_it_comes_from(model: Model) -> None:
 def test_shipped_folder_explains_itself() -> None:
     folder = shipped_path(DEFAULT_FLOAT).parent
     text = (folder / "PROVENANCE.md").read_text()
-    for word in (DEFAULT_FLOAT, "28.926", "Terms", "Training"):
+    for word in (DEFAULT_FLOAT, "28.926", "Terms", "Training", f"{DEFAULT_CLIP}.rcv"):
         assert word in text
     suffixes = {path.suffix for path in folder.iterdir()}
-    assert suffixes == {".md", ".json", ".rcm", ".rcb", ".safetensors"}
+    assert suffixes == {".md", ".json", ".rcm", ".rcb", ".rcv", ".safetensors"}

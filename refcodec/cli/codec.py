@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,7 @@ from refcodec.cli import video
 from refcodec.cli.parsing import DONE, MISMATCH, add_model, command, load, report, size
 from refcodec.errors import RangeError
 from refcodec.files import read_bytes
-from refcodec.models.shipped import DEFAULT_MODEL, resolve, shipped_names
+from refcodec.models.shipped import DEFAULT_MODEL, resolve
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -84,8 +83,7 @@ def _info(args: argparse.Namespace) -> int:
     from refcodec.codecs.stream import MAGIC, parse
     from refcodec.describe import describe_model, describe_stream, model_text, stream_text
 
-    stream_name = args.file in shipped_names(".rcb") and not os.path.exists(args.file)
-    path = resolve(args.file, ".rcb" if stream_name else ".rcm")
+    path = resolve(args.file, ".rcm", ".rcb", ".rcv")
     content = read_bytes(path)
     if video.is_video(content):
         return video.describe(args, content)
