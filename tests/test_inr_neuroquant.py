@@ -53,12 +53,17 @@ def rates() -> VariableRate:
 
 
 @pytest.mark.parametrize("bits", [2, 3])
-def test_steps_lower_the_error_of_naive_quantisation_and_roundings_again(bits: int) -> None:
+def test_steps_roundings_and_steps_again_lower_the_error(bits: int) -> None:
     chosen, objective = parameter_bits(HNERV, bits), calibration().objective
     before = error_of(objective, quantise(fitted(), bits))
-    steps, both = error_of(objective, calibration().probe(chosen)), error_of(objective, made(bits))
-    assert both < steps < before
-    assert both < 0.7 * before
+    known = calibration()
+    steps = known.probe(chosen)
+    roundings = known.rounded(chosen, known.steps(chosen))
+    errors = [before, *(error_of(objective, video) for video in (steps, roundings, made(bits)))]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.6 * before
+    for name, quantised in made(bits).parameters.items():
+        np.testing.assert_array_equal(quantised.values, roundings.parameters[name].values)
 
 
 def test_everything_ends_as_integers_of_its_bits() -> None:
@@ -94,7 +99,7 @@ def test_equal_seeds_give_equal_streams() -> None:
 
 
 def test_no_learning_leaves_the_nearest_integers() -> None:
-    recipe = Recipe(step_part=0.0, annealing=Annealing(travel=0.0))
+    recipe = Recipe(0.0, 0.0, annealing=Annealing(travel=0.0))
     video = neuroquant(fitted(), moving_picture(), 4, Settings(8, 1), recipe)
     assert pack(video) == pack(quantise(fitted(), 4))
 
