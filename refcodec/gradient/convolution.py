@@ -20,7 +20,7 @@ from autograd.extend import defvjp, primitive
 
 from refcodec.kernel import kernel, parallel_kernel, prange
 
-GATHER_LIMIT = 1 << 19  # numbers gathered at once, about a second-level cache
+GATHER_LIMIT = 1 << 18  # numbers gathered at once: a part of a second-level cache, which holds what they become too
 
 
 @kernel
