@@ -29,7 +29,7 @@ from refcodec.quantize.inr.uniform import dequantise, parameter_bits, quantise, 
 from refcodec.vectorgen.tiny_videos import ARCHITECTURES
 
 LEARNING = [name for name in RIVALS if name != "naive"]
-SETTINGS = Settings(evaluations=150, batch=3)
+SETTINGS = Settings(evaluations=450, batch=3)
 FEW = Settings(evaluations=24)
 
 

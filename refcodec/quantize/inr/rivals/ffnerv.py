@@ -30,7 +30,7 @@ from refcodec.quantize.inr.rivals.settings import Settings
 from refcodec.quantize.inr.rivals.training import fine_tune
 from refcodec.quantize.inr.uniform import binary16_patterns, parameter_bits, rows, spread_steps, step_values
 
-RATE = 2e-2  # of what tanh is taken of: weights are a part of a scale that is far below 1
+RATE = 0.06  # of a code: what tanh is taken of is a part of the scale, n codes
 FRACTIONS = np.linspace(0.2, 1.5, 53)  # of the largest weight, tried as scales
 SATURATED = 12.0  # its tanh is 1 in float32
 LARGEST_TANH = 1 - 2.0**-20
@@ -83,7 +83,8 @@ def ffnerv(trained: TrainedVideo, frames: np.ndarray, bits: int | Mapping[str, i
         return {name: scales[name] * cut(anp.tanh(array), largest[name]) for name, array in given.items()}
 
     start = {p.name: _inverse(p, trained.parameters[p.name], patterns[p.name], largest[p.name]) for p in wanted}
-    variables = fine_tune(trained, frames, settings, start, quantiser, RATE)
+    rates = {name: RATE / n for name, n in largest.items()}
+    variables = fine_tune(trained, frames, settings, start, quantiser, rates)
     found = {}
     for name, array in variables.items():
         codes = cut(np.tanh(array), largest[name]) * np.float32(largest[name])

@@ -67,7 +67,8 @@ def hinerv_qat(trained: TrainedVideo, frames: np.ndarray, bits: int | Mapping[st
             found[name] = array * mask + nearest(array / steps, chosen[name]) * steps * (1 - mask)
         return found
 
-    variables = fine_tune(trained, frames, settings, trained.parameters, quantiser, RATE)
+    rates = dict.fromkeys(wanted, RATE)
+    variables = fine_tune(trained, frames, settings, trained.parameters, quantiser, rates)
     found = {}
     for name, parameter in wanted.items():
         steps = largest_steps(parameter, variables[name], chosen[name], settings.granularity)

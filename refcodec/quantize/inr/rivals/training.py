@@ -33,12 +33,12 @@ def fine_tune(
     settings: Settings,
     start: Mapping[str, np.ndarray],
     quantiser: Quantiser,
-    rate: float,
+    rates: Mapping[str, float],
 ) -> dict[str, np.ndarray]:
     """What is trained, after all evaluations.
 
     frames  (T, H, W, 3) uint8;  start  float32 by name, what is trained
-    rate  the first learning rate, which falls like half a cosine.  Raises ShapeError.
+    rates  the first learning rate of each, by name, which falls like half a cosine.  Raises ShapeError.
     """
     objective = Objective.of(trained, frames, FRAMES)
     network, total = trained.architecture.nodes(), trained.architecture.frames
@@ -51,10 +51,10 @@ def fine_tune(
 
     for step, numbers in enumerate(batches(total, settings.batch, steps, np.random.default_rng((settings.seed, 1)))):
         gradients = grad(loss)(variables, numbers)
-        now = rate * (FLOOR + (1 - FLOOR) * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
+        part = FLOOR + (1 - FLOOR) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         read = grid_rows(network, numbers, total)
         for name, array in variables.items():
             factor = GRID_FACTOR if name in read else 1
-            adam.update(name, array, gradients[name], now * factor, read.get(name))
+            adam.update(name, array, gradients[name], rates[name] * part * factor, read.get(name))
         settings.report((step + 1) / steps)
     return variables
