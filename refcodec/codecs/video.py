@@ -14,7 +14,7 @@ import numpy as np
 from refcodec.codecs.picture import in_colour, read_picture
 from refcodec.codecs.stream import Geometry
 from refcodec.errors import FileError, RangeError, RefcodecError, VideoError
-from refcodec.files import new_folder, write_bytes
+from refcodec.files import new_folder, read_bytes, write_bytes
 from refcodec.program.operations import Size
 
 PICTURES = (".png", ".bmp", ".ppm", ".pgm", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -62,11 +62,12 @@ def _file_pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Name and samples of every frame of a file."""
     import imageio.v3 as imageio  # imported late: most commands need no clips
 
+    content = read_bytes(path)  # of a file that it does not know, imageio leaves its own handle open
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large or slightly damaged files, which are checked here
             logging.getLogger("PIL").setLevel(logging.CRITICAL)
-            with imageio.imopen(path, "r") as file:
+            with imageio.imopen(content, "r", extension=path.suffix.lower() or None) as file:
                 options: dict[str, Any] = {"mode": "RGB"} if type(file).__name__ == "PillowPlugin" else {}
                 for number, frame in enumerate(file.iter(**options)):
                     yield f"frame {number} of {path}", _checked(np.asarray(frame), path)
