@@ -11,6 +11,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from peak_memory import DEFINITION
 from PIL import Image
 
 from refcodec.codecs.picture import geometry_of_shape, padded_planes, read_picture, write_picture
@@ -185,16 +186,16 @@ def test_read_picture_refuses_a_large_picture_without_a_warning(tmp_path: Path) 
 
 
 def test_read_picture_of_absurd_dimensions_takes_no_memory(tmp_path: Path) -> None:
-    script = (
-        "import resource, sys\n"
+    script = DEFINITION + (
+        "import sys\n"
         "import imageio.v3\nimport imageio.plugins.pillow\nimport refcodec.codecs.picture as p\n"
         "from refcodec.errors import ImageError\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n        p.read_picture(path)\n"
         "    except ImageError:\n        continue\n"
         "    raise SystemExit('accepted')\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "print(peak() - before)\n"
     )
     paths = []
     for number, (width, height) in enumerate([(60000, 60000), (9000, 9000), (65535, 513), (2**31 - 1, 2)]):
