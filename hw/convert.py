@@ -1,4 +1,4 @@
-"""Verilog and VHDL of one layer's engine, with memory images, benches and a manifest (SPEC HW-7)."""
+"""Verilog and VHDL of a stage, with memory images, benches and a manifest (SPEC HW-7)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,30 @@ from typing import Any
 
 import numpy as np
 
-from hw.convolution import convolution_engine, engine_ports
+from hw.bench_text import SOURCE_TEXT
 from hw.elaboration import clean_elaboration, on_short_stack
-from hw.parameters import MEMORIES, EngineParameters, address_bits
-from hw.stimulus import Stimulus, layer_stimulus
+from hw.layer import layer_stimulus
+from hw.stage import Stage
+from hw.stimulus import Stimulus
+from hw.top import SOURCE_NAMES, Ports, Widths, top
 from refcodec.errors import HardwareError
 from refcodec.files import new_folder
 from refcodec.program.program import Program
 
-FORMAT = "refcodec-hw-1"
+FORMAT = "refcodec-hw-2"
 LANGUAGES = {"verilog": ("Verilog", "v"), "vhdl": ("VHDL", "vhd")}
 CYCLE_DIGITS = 8
+# hexadecimal digits of the fields of a line of load.hex; the word follows
+SELECT_DIGITS, LANE_DIGITS, ADDRESS_DIGITS = 2, 2, 6
+BENCHES = {
+    "verilog": {
+        "bench.v": "bench.v",
+        "timed_bench.v": "timed_bench.v",
+        "main.cpp": "main.cpp",
+        "verilog.mk": "Makefile",
+    },
+    "vhdl": {"bench.vhd": "bench.vhd", "vhdl.mk": "Makefile"},
+}  # fmt: skip  # template: the file that it becomes
 
 
 def _render(name: str, values: dict[str, object]) -> str:
@@ -48,8 +61,8 @@ def _sort_sensitivity(text: str) -> str:
     return re.sub(lists, lambda match: f"{match[1]}({', '.join(sorted(match[2].split(', ')))})", text)
 
 
-def convert_engine(parameters: EngineParameters, language: str, module: str, folder: Path) -> None:
-    """Write the HDL of one engine into an existing folder (SPEC HW-7).
+def convert_stage(stage: Stage, language: str, module: str, folder: Path) -> None:
+    """Write the HDL of one stage into an existing folder (SPEC HW-7).
 
     The bytes depend on the parameters and the MyHDL release only.  A complaint of the converter is an error.
     """
@@ -57,8 +70,7 @@ def convert_engine(parameters: EngineParameters, language: str, module: str, fol
     options: dict[str, Any] = {"testbench": False} if language == "verilog" else {}
 
     def convert() -> None:
-        engine = convolution_engine(**engine_ports(parameters).connect(), parameters=parameters)
-        engine.convert(hdl=hdl, path=str(folder), name=module, no_myhdl_header=True, **options)
+        top(Ports(stage)).convert(hdl=hdl, path=str(folder), name=module, no_myhdl_header=True, **options)
 
     with clean_elaboration(), warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -67,12 +79,21 @@ def convert_engine(parameters: EngineParameters, language: str, module: str, fol
     path.write_text(_sort_sensitivity(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def _write_images(stimulus: Stimulus, folder: Path) -> None:
-    widths = stimulus.parameters.widths
-    for name, image in stimulus.images.items():
-        digits = _digits(widths[name])
-        _write(folder / f"{name}.hex", (f"{word:0{digits}x}" for word in image))
-    digits = _digits(stimulus.parameters.po * stimulus.parameters.out_format.bits)
+def _write_words(stimulus: Stimulus, folder: Path) -> None:
+    """What to load, what each source offers, what must come out."""
+    stage = stimulus.stage
+    digits = _digits(Widths.of(stage).data)
+    _write(
+        folder / "load.hex",
+        (
+            f"{select:0{SELECT_DIGITS}x}{lane:0{LANE_DIGITS}x}{address:0{ADDRESS_DIGITS}x}{word:0{digits}x}"
+            for select, lane, address, word in stimulus.loads()
+        ),
+    )
+    for name, source, words in zip(SOURCE_NAMES, stage.sources, stimulus.sources, strict=False):
+        digits = _digits(source.bits)
+        _write(folder / f"{name}.hex", (f"{word:0{digits}x}" for word in words))
+    digits = _digits(stage.sink.bits)
     lines = zip(stimulus.cycles, stimulus.words, strict=True)
     _write(folder / "expected.hex", (f"{cycle:0{CYCLE_DIGITS}x}_{word:0{digits}x}" for cycle, word in lines))
 
@@ -81,106 +102,124 @@ def _write(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _bench_values(parameters: EngineParameters, module: str) -> dict[str, object]:
+def _stream_text(stage: Stage) -> str:
+    """Rows of the README's port table for every stream."""
+    rows = []
+    for name, form, way in (
+        *((name, form, ("in", "out")) for name, form in zip(SOURCE_NAMES, stage.sources, strict=False)),
+        ("sink", stage.sink, ("out", "in")),
+    ):
+        rows.append(
+            f"| {name}_valid, {name}_ready | {way[0]}, {way[1]} | 1 | a word passes at an edge that sees both |"
+        )
+        rows.append(
+            f"| {name}_word | {way[0]} | {form.bits} | {form.lanes} lanes of {form.format}, lane 0 lowest: "
+            f"{form.channels} channels of {form.height}x{form.width}, in the order row, column, group of channels |"
+        )
+    return "\n".join(rows)
+
+
+def _bench_values(stimulus: Stimulus, language: str, module: str, title: str, package: str) -> dict[str, object]:
     """What the templates ask for."""
-    widths, depths = parameters.widths, parameters.depths
-    names = list(widths)
-    word_bits = parameters.po * parameters.out_format.bits
-    declarations = [f"    reg [{widths[n]}-1:0] {n} [0:{depths[n] * parameters.lanes(n)}-1];" for n in names]
-    reads = [f'        $readmemh("{n}.hex", {n});' for n in names]
-    cases = [
-        f"                        {MEMORIES.index(n)}: begin\n"
-        f"                            load_data <= {n}[position];\n"
-        f"                            depth = {depths[n]};\n"
-        + ("                            lanes = 1;\n" if parameters.lanes(n) == 1 else "")
-        + "                        end"
-        for n in names
+    stage = stimulus.stage
+    widths, sink = Widths.of(stage), stage.sink
+    names = SOURCE_NAMES[: len(stage.sources)]
+    mask = sink.mask[sink.groups - 1] if sink.words else 0
+    loaded = sum(memory.words for memory in stage.memories.values())
+    memories = [
+        f"| {number} | {name} | {memory.lanes} | {memory.depth} | {memory.bits} |"
+        for number, (name, memory) in enumerate(stage.memories.items())
     ]
-    loads = [f'        load("{n}.hex", {MEMORIES.index(n)}, {parameters.lanes(n)}, {depths[n]});' for n in names]
+    snippets = SOURCE_TEXT[language]
+    sources = [
+        {"name": name, "bits": form.bits, "words": len(words), "last": max(1, len(words)) - 1, "place": number}
+        for number, (name, form, words) in enumerate(zip(names, stage.sources, stimulus.sources, strict=True))
+    ]
     return {
+        **{key: "".join(text.format(**source) for source in sources) for key, text in snippets.items()},
         "module": module,
-        "out_word_bits": word_bits,
-        "out_digits": _digits(word_bits),
-        "out_bits": parameters.out_format.bits,
-        "out_format": "signed" if parameters.out_format.signed else "unsigned",
-        "words": parameters.words,
-        "limit": 4 * parameters.cycles + 1000,
-        "last_select": MEMORIES.index(names[-1]),
-        "pi": parameters.pi,
-        "po": parameters.po,
-        "last_lane": parameters.po - 1,
-        "width": parameters.width,
-        "in_groups": parameters.in_groups,
-        "load_select_bits": address_bits(len(MEMORIES)),
-        "load_lane_bits": address_bits(parameters.po),
-        "load_address_bits": parameters.load_address_bits,
-        "load_bits": parameters.load_bits,
-        "image_declarations": "\n".join(declarations),
-        "image_reads": "\n".join(reads),
-        "image_cases": "\n".join(cases),
-        "image_loads": "\n".join(loads),
-        "scale_memories": ", 3 multiplier, 4 shift" if parameters.output else "",
-        "scale_names": ", multiplier and shift" if parameters.output else "",
-        "steps": parameters.steps,
-        "latency": parameters.latency,
-        "cycles": parameters.cycles,
-        "load_cycles": parameters.load_cycles,
-    }
-
-
-def _write_bench(parameters: EngineParameters, language: str, module: str, folder: Path) -> None:
-    kind = "transposed convolution" if parameters.transposed else "convolution"
-    kernel, stride = parameters.kernel, parameters.stride
-    values = _bench_values(parameters, module) | {
+        "title": title,
         "language": LANGUAGES[language][0],
         "suffix": LANGUAGES[language][1],
-        "package": next((path.name for path in sorted(folder.glob("pck_myhdl_*.vhd"))), ""),
+        "package": package,
         "simulate": "`make icarus` or `make verilator`." if language == "verilog" else "`make ghdl`.",
-        "title": f"A {kernel}x{kernel} {kind} of stride {stride}, {parameters.in_channels} to "
-        f"{parameters.out_channels} channels, on a {parameters.height}x{parameters.width} tile",
+        "load_select_bits": widths.select,
+        "load_lane_bits": widths.lane,
+        "load_address_bits": widths.address,
+        "load_bits": widths.data,
+        "load_digits": _digits(widths.data),
+        "line_bits": 4 * (SELECT_DIGITS + LANE_DIGITS + ADDRESS_DIGITS + _digits(widths.data)),
+        "loads": loaded,
+        "load_lines": max(1, loaded),
+        "sink_bits": sink.bits,
+        "sink_digits": _digits(sink.bits),
+        "mask": f"{mask:0{_digits(sink.bits)}x}",
+        "groups": sink.groups,
+        "words": len(stimulus.words),
+        "word_lines": max(1, len(stimulus.words)),
+        "fault": stimulus.fault,
+        "limit": 8 * (stimulus.cycles_in_all + sum(map(len, stimulus.sources))) + 1000,
+        "memory_rows": "\n".join(memories),
+        "stream_rows": _stream_text(stage),
+        "cycles": stimulus.cycles_in_all,
     }
-    files = {
-        "verilog": {
-            "bench.v": "bench.v",
-            "timed_bench.v": "timed_bench.v",
-            "main.cpp": "main.cpp",
-            "verilog.mk": "Makefile",
-        },
-        "vhdl": {"bench.vhd": "bench.vhd", "vhdl.mk": "Makefile"},
-    }[language]
-    for template, name in (files | {"README.md": "README.md"}).items():
-        (folder / name).write_text(_render(template, values), encoding="utf-8")
 
 
-def _manifest(parameters: EngineParameters, language: str, layer: str, module: str, folder: Path) -> dict[str, Any]:
+def _manifest(stimulus: Stimulus, language: str, name: str, module: str, folder: Path) -> dict[str, Any]:
+    stage = stimulus.stage
     return {
         "format": FORMAT,
-        "clause": "HW-5",
-        "layer": layer,
+        "clauses": list(stage.clauses),
+        "name": name,
         "language": language,
         "module": module,
-        "parameters": parameters.describe(),
+        "parameters": dict(stage.describe()),
         "memories": {
-            name: {"bits": bits, "words": parameters.depths[name], "lanes": parameters.lanes(name)}
-            for name, bits in parameters.widths.items()
+            key: {"select": select, "bits": memory.bits, "words": memory.depth, "lanes": memory.lanes}
+            for select, (key, memory) in enumerate(stage.memories.items())
         },
-        "output": {
-            "channels": parameters.out_channels,
-            "height": parameters.out_height,
-            "width": parameters.out_width,
-            "format": str(parameters.out_format),
-            "words": parameters.words,
-            "word_bits": parameters.po * parameters.out_format.bits,
+        "streams": {
+            key: {
+                "channels": form.channels,
+                "height": form.height,
+                "width": form.width,
+                "lanes": form.lanes,
+                "format": str(form.format),
+                "words": words,
+                "word_bits": form.bits,
+            }
+            for key, form, words in (
+                *((k, f, len(w)) for k, f, w in zip(SOURCE_NAMES, stage.sources, stimulus.sources, strict=False)),
+                ("sink", stage.sink, len(stimulus.words)),
+            )
         },
-        "cycles": {
-            "load": parameters.load_cycles,
-            "steps": parameters.steps,
-            "latency": parameters.latency,
-            "run": parameters.cycles,
-        },
-        "macs": parameters.macs,
+        "cycles": {"load": sum(memory.words for memory in stage.memories.values()), "run": stimulus.cycles_in_all},
+        "macs": stage.macs,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())},
     }
+
+
+def write_design(
+    stimulus: Stimulus, name: str, title: str, language: str, module: str, out_dir: str | Path
+) -> dict[str, Any]:
+    """Emit a stage with everything that simulates it, and return its manifest (SPEC HW-7).
+
+    name  of what it computes;  title  one line for people;  language  verilog or vhdl;  module  a legal identifier
+    out_dir  appears complete or not at all; replaced if it was written here before.
+    Raises HardwareError RC-HW-CONFIG, FileError RC-FILE-WRITE.
+    """
+    if language not in LANGUAGES:
+        raise HardwareError("RC-HW-CONFIG", f"language must be one of {', '.join(LANGUAGES)}, got {language}")
+    with new_folder(out_dir) as folder:
+        convert_stage(stimulus.stage, language, module, folder)
+        _write_words(stimulus, folder)
+        package = next((path.name for path in sorted(folder.glob("pck_myhdl_*.vhd"))), "")
+        values = _bench_values(stimulus, language, module, title, package)
+        for template, target in (BENCHES[language] | {"README.md": "README.md"}).items():
+            (folder / target).write_text(_render(template, values), encoding="utf-8")
+        manifest = _manifest(stimulus, language, name, module, folder)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return manifest
 
 
 def convert_layer(
@@ -188,18 +227,8 @@ def convert_layer(
 ) -> dict[str, Any]:
     """Emit one layer's engine with everything that simulates it, and return its manifest (SPEC HW-7).
 
-    x  (C, H, W) integers, the layer's input or a tile of it, which sets the tile size;  language  verilog or vhdl
-    out_dir  appears complete or not at all; replaced if it was written here before.
+    x  (C, H, W) integers, the layer's input or a tile of it, which sets the tile size;  the rest as `write_design`.
     Raises HardwareError RC-HW-CONFIG, ShapeError, RangeError, FileError RC-FILE-WRITE.
     """
-    if language not in LANGUAGES:
-        raise HardwareError("RC-HW-CONFIG", f"language must be one of {', '.join(LANGUAGES)}, got {language}")
     stimulus = layer_stimulus(program, layer, x, pi, po)
-    module = module_name(layer)
-    with new_folder(out_dir) as folder:
-        convert_engine(stimulus.parameters, language, module, folder)
-        _write_images(stimulus, folder)
-        _write_bench(stimulus.parameters, language, module, folder)
-        manifest = _manifest(stimulus.parameters, language, layer, module, folder)
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return manifest
+    return write_design(stimulus, layer, stimulus.stage.title, language, module_name(layer), out_dir)

@@ -1,4 +1,4 @@
-"""Runs what `convert_layer` emitted in every simulator found (SPEC HW-7)."""
+"""Runs what `write_design` emitted in every simulator found (SPEC HW-7)."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def _compare(log: list[str], expected: list[str], with_cycles: bool) -> tuple[in
     return mismatches, "output words differ" if mismatches else "cycle counts differ"
 
 
-def _run(folder: Path, simulator: str, manifest: dict[str, Any], stress: int, runs: int) -> CosimResult:
+def _run(folder: Path, simulator: str, manifest: dict[str, Any], stress: int, runs: int, reset: int) -> CosimResult:
     expected_cycles = int(manifest["cycles"]["run"])
     begin = time.monotonic()
     try:
         done = subprocess.run(
-            ["make", "-s", simulator, f"STRESS={stress}", f"RUNS={runs}"],
+            ["make", "-s", simulator, f"STRESS={stress}", f"RUNS={runs}", f"RESET={reset}"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -102,14 +102,14 @@ def _run(folder: Path, simulator: str, manifest: dict[str, Any], stress: int, ru
 
 
 def cosim(
-    directory: str | Path, simulators: Sequence[str] | None = None, stress: int = 0, runs: int = 1
+    directory: str | Path, simulators: Sequence[str] | None = None, stress: int = 0, runs: int = 1, reset: int = 0
 ) -> list[CosimResult]:
     """Run an emitted folder in its simulators and compare the whole output with the golden words (SPEC HW-7).
 
     simulators  some of icarus, verilator, ghdl; those that read the folder's language without it.  One that is not
     installed, or reads the other language, is reported as skipped.
-    stress  seed of load gaps and back-pressure, 0 for none: only without them is the cycle of every word compared
-    runs  how often to run what was loaded.
+    stress  seed of gaps and back-pressure, 0 for none: only without them is the cycle of every word compared
+    runs  how often to run what was loaded;  reset  cycles of a run before, which a reset ends, 0 for none.
     The folder is copied, nothing is written into it.  Raises HardwareError RC-HW-CONFIG, FileError RC-FILE-READ.
     """
     folder = Path(directory)
@@ -131,5 +131,5 @@ def cosim(
         with tempfile.TemporaryDirectory(prefix="refcodec-cosim-") as workplace:
             copy = Path(workplace) / "design"
             shutil.copytree(folder, copy)
-            results.append(_run(copy, simulator, manifest, int(stress), int(runs)))
+            results.append(_run(copy, simulator, manifest, int(stress), int(runs), int(reset)))
     return results

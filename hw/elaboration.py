@@ -16,6 +16,11 @@ from refcodec.formats import IntFormat
 Built = TypeVar("Built")
 
 
+def address_bits(depth: int) -> int:
+    """Width of an address of `depth` words, at least one bit."""
+    return max(1, (depth - 1).bit_length())
+
+
 def limits(bits: int) -> tuple[int, int]:
     """The min and (excluded) max of a signed intbv of `bits` bits."""
     return -(1 << (bits - 1)), 1 << (bits - 1)

@@ -22,6 +22,26 @@ class LoadPort:
 
 
 @block
+def ram(clock, write, write_address, write_word, read, address, word, depth):
+    """A RAM of `depth` words that the datapath writes and reads (SPEC HW-8).
+
+    All words unsigned and of one width.  Latency one cycle with `read`; a word that is written while it is read
+    arrives as it was.
+    """
+    width = len(word)
+    cells = [unsigned(width) for _ in range(int(depth))]
+
+    @always(clock.posedge)
+    def access():
+        if write:
+            cells[write_address].next = write_word
+        if read:
+            word.next = cells[address]
+
+    return access
+
+
+@block
 def memory(clock, load, select, lane, advance, read, address, word, depth):
     """A RAM of `depth` words that the load port writes and the datapath reads (SPEC HW-5).
 

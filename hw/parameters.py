@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
+from hw.checks import MAX_CHANNELS, MAX_DEPTH, MAX_LANES, MAX_SIZE, require, require_range
+from hw.convolution import convolution_engine
+from hw.requantise import SHIFT_BITS
+from hw.stage import Memory, Schedule
+from hw.stream import StreamFormat
 from refcodec.errors import HardwareError
 from refcodec.fixed import convolution_size, phase_taps, transposed_size
-from refcodec.formats import MAX_SHIFT, IntFormat, multiplier_bits
+from refcodec.formats import IntFormat, multiplier_bits
 from refcodec.program.operations import Convolution, Linear, Requantise, TransposedConvolution
 from refcodec.program.program import Program
 
-MAX_LANES = 16
 MAX_KERNEL = 9
 MAX_STRIDE = 4
-MAX_SIZE = 4096
-MAX_CHANNELS = 1024
-MAX_DEPTH = 1 << 20  # words of one memory; keeps every address literal below 2**30
 PRODUCT_BITS = 63  # accumulator bits + multiplier bits (SPEC RQ-2)
-SHIFT_BITS = MAX_SHIFT.bit_length()
-
-# Values of load_select, one for each kind of memory.
-ACTIVATION, WEIGHT, BIAS, MULTIPLIER, SHIFT = range(5)
-MEMORIES = ("activation", "weight", "bias", "multiplier", "shift")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise HardwareError("RC-HW-CONFIG", message)
-
-
-def _require_range(name: str, value: object, lo: int, hi: int) -> None:
-    """Plain integers only: MyHDL converts NumPy integers to wrong HDL without a message."""
-    _require(type(value) is int and lo <= value <= hi, f"{name} must be an integer {lo}..{hi}, got {value!r}")
-
-
-def address_bits(depth: int) -> int:
-    """Width of an address of `depth` words, at least one bit."""
-    return max(1, (depth - 1).bit_length())
 
 
 def layer_operations(program: Program, layer: str) -> tuple[Convolution | TransposedConvolution, Requantise | None]:
@@ -127,37 +110,39 @@ class EngineParameters:
     def __post_init__(self) -> None:
         self._check_shape()
         self._check_formats()
-        _require(self.out_height >= 1 and self.out_width >= 1, f"a {self.height}x{self.width} tile gives no output")
-        for name, depth in self.depths.items():
-            _require(depth <= MAX_DEPTH, f"the {name} memory needs {depth} words, {MAX_DEPTH} is the limit")
+        require(self.out_height >= 1 and self.out_width >= 1, f"a {self.height}x{self.width} tile gives no output")
+        for name, memory in (*self.memories.items(), *self.buffers.items()):
+            require(
+                memory.depth <= MAX_DEPTH, f"the {name} memory needs {memory.depth} words, {MAX_DEPTH} is the limit"
+            )
 
     def _check_shape(self) -> None:
-        _require_range("PI", self.pi, 1, MAX_LANES)
-        _require_range("PO", self.po, 1, MAX_LANES)
-        _require_range("kernel", self.kernel, 1, MAX_KERNEL)
-        _require_range("stride", self.stride, 1, MAX_STRIDE)
-        _require_range("padding", self.padding, 0, self.kernel - 1)
-        _require_range("output padding", self.output_padding, 0, self.stride - 1 if self.transposed else 0)
-        _require(
+        require_range("PI", self.pi, 1, MAX_LANES)
+        require_range("PO", self.po, 1, MAX_LANES)
+        require_range("kernel", self.kernel, 1, MAX_KERNEL)
+        require_range("stride", self.stride, 1, MAX_STRIDE)
+        require_range("padding", self.padding, 0, self.kernel - 1)
+        require_range("output padding", self.output_padding, 0, self.stride - 1 if self.transposed else 0)
+        require(
             not self.transposed or self.kernel >= self.stride,
             f"a transposed convolution needs a tap in every phase, kernel {self.kernel} is below stride {self.stride}",
         )
         for name in ("in_channels", "out_channels"):
-            _require_range(name, getattr(self, name), 1, MAX_CHANNELS)
+            require_range(name, getattr(self, name), 1, MAX_CHANNELS)
         for name in ("height", "width"):
-            _require_range(name, getattr(self, name), 1, MAX_SIZE)
+            require_range(name, getattr(self, name), 1, MAX_SIZE)
 
     def _check_formats(self) -> None:
-        _require(2 <= self.activation.bits <= 16, f"activations need 2..16 bits, got {self.activation}")
-        _require(
+        require(2 <= self.activation.bits <= 16, f"activations need 2..16 bits, got {self.activation}")
+        require(
             2 <= self.weight.bits <= 16 and self.weight.signed, f"weights need 2..16 signed bits, got {self.weight}"
         )
-        _require(
+        require(
             self.accumulator.signed and self.accumulator.bits >= 2,
             f"accumulators must be signed, got {self.accumulator}",
         )
-        _require(self.output is None or 2 <= self.output.bits <= 16, f"outputs need 2..16 bits, got {self.output}")
-        _require_range("multiplier bits", self.multiplier_bits, 1, PRODUCT_BITS - self.accumulator.bits)
+        require(self.output is None or 2 <= self.output.bits <= 16, f"outputs need 2..16 bits, got {self.output}")
+        require_range("multiplier bits", self.multiplier_bits, 1, PRODUCT_BITS - self.accumulator.bits)
 
     @classmethod
     def from_program(cls, program: Program, layer: str, height: int, width: int, pi: int, po: int) -> EngineParameters:
@@ -222,38 +207,48 @@ class EngineParameters:
         return self.output or self.accumulator
 
     @property
-    def widths(self) -> dict[str, int]:
-        """Bits of one word of every memory present."""
+    def block(self) -> Callable[..., Any]:
+        """The engine."""
+        return convolution_engine
+
+    @property
+    def clauses(self) -> tuple[str, ...]:
+        """CONV-2 or TCONV-3, and RQ-1."""
+        return ("TCONV-3" if self.transposed else "CONV-2", *(("RQ-1",) if self.output else ()))
+
+    @property
+    def sources(self) -> tuple[StreamFormat, ...]:
+        """The input tile."""
+        return (StreamFormat(self.in_channels, self.height, self.width, self.pi, self.activation),)
+
+    @property
+    def sink(self) -> StreamFormat:
+        """The results."""
+        return StreamFormat(self.out_channels, self.out_height, self.out_width, self.po, self.out_format)
+
+    @property
+    def memories(self) -> dict[str, Memory]:
+        """Weights and per-channel constants, one copy for each output lane."""
+        taps = self.kernel * self.kernel * self.in_groups
         found = {
-            "activation": self.pi * self.activation.bits,
-            "weight": self.pi * self.weight.bits,
-            "bias": self.accumulator.bits,
+            "weight": Memory(self.pi * self.weight.bits, self.out_groups * taps, self.po),
+            "bias": Memory(self.accumulator.bits, self.out_groups, self.po),
         }
-        return found | ({"multiplier": self.multiplier_bits, "shift": SHIFT_BITS} if self.output else {})
+        if self.output:
+            found["multiplier"] = Memory(self.multiplier_bits, self.out_groups, self.po)
+            found["shift"] = Memory(SHIFT_BITS, self.out_groups, self.po)
+        return found
 
     @property
-    def depths(self) -> dict[str, int]:
-        """Words of every memory present; all but the activation memory exist once for each output lane."""
-        found = {
-            "activation": self.height * self.width * self.in_groups,
-            "weight": self.out_groups * self.kernel * self.kernel * self.in_groups,
-            "bias": self.out_groups,
-        }
-        return found | ({"multiplier": self.out_groups, "shift": self.out_groups} if self.output else {})
-
-    def lanes(self, memory: str) -> int:
-        """How many copies of that memory there are."""
-        return 1 if memory == "activation" else self.po
+    def buffers(self) -> dict[str, Memory]:
+        """The activation memory."""
+        (source,) = self.sources
+        return {"activation": Memory(source.bits, source.words, 1)}
 
     @property
-    def load_bits(self) -> int:
-        """Width of load_data: the widest memory word."""
-        return max(self.widths.values())
-
-    @property
-    def load_address_bits(self) -> int:
-        """Width of load_address: reaches the deepest memory."""
-        return address_bits(max(self.depths.values()))
+    def multipliers(self) -> int:
+        """PI x PO."""
+        return self.pi * self.po
 
     @property
     def product_bits(self) -> int:
@@ -269,11 +264,6 @@ class EngineParameters:
     def words(self) -> int:
         """Output words of one run."""
         return self.out_height * self.out_width * self.out_groups
-
-    @property
-    def load_cycles(self) -> int:
-        """Cycles that fill every memory at one word a cycle (SPEC HW-6)."""
-        return sum(depth * self.lanes(name) for name, depth in self.depths.items())
 
     @property
     def latency(self) -> int:
@@ -294,16 +284,40 @@ class EngineParameters:
 
     @property
     def cycles(self) -> int:
-        """Clock cycles from the edge that sees `start` to the edge that accepts the last word (SPEC HW-6).
+        """Clock cycles from the edge that passes the last word of the tile to that of the last result (SPEC HW-6).
 
-        Exact for an engine whose output is never held back.
+        Exact for an engine whose results are never held.
         """
         return self.steps + self.latency
+
+    def result_cycles(self) -> Iterator[int]:
+        """The same for every result (SPEC HW-6)."""
+        taps = self.plan.taps
+        cycle = self.latency
+        for y in range(self.out_height):
+            for x in range(self.out_width):
+                for _ in range(self.out_groups):
+                    cycle += taps[y % len(taps)] * taps[x % len(taps)] * self.in_groups
+                    yield cycle
+
+    def schedule(self, offered: Sequence[Sequence[int]]) -> Schedule:
+        """Takes the tile as it comes, then runs."""
+        (tile,) = offered
+        return Schedule((tuple(tile),), tuple(tile[-1] + cycle for cycle in self.result_cycles()))
 
     @property
     def macs(self) -> int:
         """Multiplications that the layer needs, taps outside the picture included, padded channels not."""
         return self.out_channels * self.in_channels * self._axis_taps(self.out_height) * self._axis_taps(self.out_width)
+
+    @property
+    def title(self) -> str:
+        """One line for people."""
+        kind = "transposed convolution" if self.transposed else "convolution"
+        return (
+            f"A {self.kernel}x{self.kernel} {kind} of stride {self.stride}, {self.in_channels} to "
+            f"{self.out_channels} channels, on a {self.height}x{self.width} tile"
+        )
 
     def describe(self) -> dict[str, object]:
         """Plain values for a manifest (SPEC HW-7)."""

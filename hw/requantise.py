@@ -6,10 +6,12 @@ from myhdl import always, block, instance, intbv
 
 from hw.clip import clip
 from hw.elaboration import bit, limits, signed, unsigned
+from refcodec.formats import MAX_SHIFT
 
 # Holds |accumulator * multiplier| < 2**62 plus the largest rounding half, 2**61.
 WIDE_BITS = 64
 STAGES = 4
+SHIFT_BITS = MAX_SHIFT.bit_length()
 
 
 @block

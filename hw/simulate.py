@@ -1,4 +1,4 @@
-"""MyHDL simulation of one layer against the golden layer (SPEC HW-5, HW-6)."""
+"""MyHDL simulation of a stage against golden words (SPEC HW-6, HW-8)."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from typing import Any
 import numpy as np
 from myhdl import StopSimulation, always, block, delay, instance
 
-from hw.convolution import EnginePorts, convolution_engine, engine_ports
 from hw.elaboration import clean_elaboration, on_short_stack
-from hw.stimulus import Stimulus, layer_stimulus, output_tensor
+from hw.layer import layer_stimulus
+from hw.stimulus import Stimulus
+from hw.top import Ports
 from refcodec.errors import FileError
 from refcodec.program.program import Program
 
 HALF_PERIOD = 5
-GAP_CHANCE = 0.3  # of an idle load cycle, and of a cycle in which the output is not accepted, under a seed
+GAP_CHANCE = 0.3  # of a cycle in which nothing is loaded, offered or taken, under a seed
+QUIET = 20  # cycles after the last word in which no other may come
 
 
 @dataclass(slots=True)
 class RunLog:
-    """What one simulated run showed: the accepted words, their cycles, and the cycles in which a word was held."""
+    """What one simulated run showed: the words that passed, at which edges, and the fault at its end."""
 
     words: list[int] = field(default_factory=list)
     cycles: list[int] = field(default_factory=list)
-    held: int = 0
+    fault: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulationResult:
     """Outcome of `simulate_layer` (SPEC HW-5, HW-6).
 
-    equal  values and cycle counts agree with the golden layer and the formula, in every run
-    mismatches  output values that differ;  cycles  measured, held cycles included;  expected_cycles  formula + held
-    outputs, expected  (O, H', W') int64;  load_cycles  of the load phase.
+    equal  values agree with the golden layer in every run and, where nothing was held back, edges with the formula
+    mismatches  output values that differ;  cycles, expected_cycles  of the last word, measured and by the formula
+    outputs, expected  (O, H', W') int64;  load_cycles  words loaded.
     """
 
     equal: bool
@@ -58,82 +60,131 @@ def _chooser(seed: int | None) -> Callable[[], bool]:
 
 @block
 def _bench(
-    ports: EnginePorts,
-    stimulus: Stimulus,
-    logs: list[RunLog],
-    load_log: list[int],
-    leave: Callable[[], bool],
-    limit: int,
+    ports: Ports, stimulus: Stimulus, logs: list[RunLog], seed: int | None, limit: int, reset_at: int | None
 ) -> Any:
-    """Clock, load, runs and log around one engine.  Drives while the clock is low, samples just before it rises."""
-    clock = ports.clock
-    engine = convolution_engine(**ports.connect(), parameters=stimulus.parameters)
+    """Clock, load, runs and log around one stage.  Drives while the clock is low, samples just before it rises.
+
+    Under a seed the runs follow each other without a pause.
+    """
+    leave, flowing = _chooser(seed), seed is not None
+    stage = ports.stage
+    clock, reset, sink = ports.clock, ports.reset, ports.sink
+    unit = stage.block(clock, reset, ports.load, 0, ports.sources, sink, ports.fault, stage)
 
     @always(delay(HALF_PERIOD))
     def tick():
         clock.next = not clock
 
     def load() -> Any:
+        port = ports.load
         for select, lane, address, data in stimulus.loads():
             while leave():
-                ports.load_valid.next = False
-                load_log.append(0)
+                port.valid.next = False
                 yield clock.negedge
-            ports.load_valid.next = True
-            ports.load_select.next = select
-            ports.load_lane.next = lane
-            ports.load_address.next = address
-            ports.load_data.next = data
-            load_log.append(1)
+            port.valid.next = True
+            port.select.next = select
+            port.lane.next = lane
+            port.address.next = address
+            port.data.next = data
             yield clock.negedge
-        ports.load_valid.next = False
+        port.valid.next = False
 
-    def run(log: RunLog) -> Any:
-        ports.start.next = True
+    def restart() -> Any:
+        reset.next = True
+        sink.ready.next = False
+        for source in ports.sources:
+            source.valid.next = False
         yield clock.negedge
-        ports.start.next = False
-        cycle = 0
-        while ports.busy and cycle < limit:
-            cycle += 1
-            ready = not leave()
-            ports.out_ready.next = ready
-            if ports.out_valid and ready:
-                log.words.append(int(ports.out_word))
-                log.cycles.append(cycle)
-            elif ports.out_valid:
-                log.held += 1
+        yield clock.negedge
+        reset.next = False
+
+    def run(log: RunLog, rest: list[RunLog], stop: int) -> Any:
+        rounds = [len(rest)] * len(ports.sources)
+        lengths = [len(words) for words in stimulus.sources]
+        places = [0] * len(lengths)
+        current = [log, *rest]
+        offering = [False] * len(ports.sources)
+        edge, quiet = None, 0
+        for _ in range(stop):
+            for number, source in enumerate(ports.sources):
+                if not offering[number]:
+                    offering[number] = places[number] < len(stimulus.sources[number]) and not leave()
+                    source.valid.next = offering[number]
+                    if offering[number]:
+                        source.word.next = stimulus.sources[number][places[number]]
+            sink.ready.next = not leave()
+            yield delay(1)
+            edge = None if edge is None else edge + 1
+            for number, source in enumerate(ports.sources):
+                if source.valid and source.ready:
+                    places[number] += 1
+                    offering[number] = False
+                    if places[number] == len(stimulus.sources[number]) and rounds[number]:
+                        places[number], rounds[number] = 0, rounds[number] - 1
+                    edge = edge or 0
+            if sink.valid and sink.ready:
+                if len(log.words) == len(stimulus.words) and rest:
+                    log = rest.pop(0)
+                log.words.append(int(sink.word) & masks[(len(log.words)) % len(masks)])
+                log.cycles.append(edge or 0)
             yield clock.negedge
+            done = (
+                len(log.words) >= len(stimulus.words)
+                and not rest
+                and places == [len(words) for words in stimulus.sources]
+            )
+            quiet = quiet + 1 if done else 0
+            if quiet > QUIET:
+                break
+        for log in current:
+            log.fault = int(ports.fault)
+
+    masks = stage.sink.mask
 
     @instance
     def drive():
-        ports.reset.next = True
-        yield clock.negedge
-        yield clock.negedge
-        ports.reset.next = False
+        yield restart()
         yield load()
-        for log in logs:
-            yield run(log)
+        if reset_at is not None:
+            yield run(RunLog(), [], reset_at)
+            yield restart()
+        if flowing:
+            yield run(logs[0], logs[1:], limit * len(logs))
+        else:
+            for log in logs:
+                yield run(log, [], limit)
         raise StopSimulation
 
-    return engine, tick, drive
+    return unit, tick, drive
 
 
 def simulate(
-    stimulus: Stimulus, vcd: Path | None = None, seed: int | None = None, runs: int = 1
-) -> tuple[list[RunLog], int]:
-    """Load once, run `runs` times; returns the logs and the load cycles (SPEC HW-5)."""
+    stimulus: Stimulus, vcd: Path | None = None, seed: int | None = None, runs: int = 1, reset_at: int | None = None
+) -> list[RunLog]:
+    """Load once, run `runs` times (SPEC HW-8).
+
+    seed  of random gaps in loading, offering and taking, with which the runs follow each other without a pause
+    reset_at  edge of a run before, at which it is reset.
+    """
     logs = [RunLog() for _ in range(runs)]
-    load_log: list[int] = []
-    limit = 4 * stimulus.parameters.cycles + 100
+    limit = 8 * (stimulus.cycles_in_all + sum(map(len, stimulus.sources))) + 1000
     with clean_elaboration():
-        ports = engine_ports(stimulus.parameters)
-        bench = on_short_stack(lambda: _bench(ports, stimulus, logs, load_log, _chooser(seed), limit))
+        ports = Ports(stimulus.stage)
+        bench = on_short_stack(lambda: _bench(ports, stimulus, logs, seed, limit, reset_at))
         if vcd is not None:
             vcd.parent.mkdir(parents=True, exist_ok=True)
             bench.config_sim(trace=True, directory=str(vcd.parent), filename=vcd.stem, tracebackup=False)
         bench.run_sim(quiet=1)
         bench.quit_sim()
-    return logs, len(load_log)
+    return logs
+
+
+def agrees(stimulus: Stimulus, logs: list[RunLog], timed: bool) -> bool:
+    """Whether every run gave the golden words and fault and, if nothing was held back, at the stated edges."""
+    return all(
+        log.words == stimulus.words and log.fault == stimulus.fault and (not timed or log.cycles == stimulus.cycles)
+        for log in logs
+    )
 
 
 def simulate_layer(
@@ -149,35 +200,28 @@ def simulate_layer(
     """Simulate one layer's engine on a tile and compare it with the golden layer (SPEC HW-5, HW-6).
 
     x  (C, H, W) integers, the layer's input or a tile of it;  vcd  file for the waveforms
-    seed  of random load gaps and back-pressure, none of either without it;  runs  how often to run what was loaded.
+    seed  of random gaps and back-pressure, none of either without it;  runs  how often to run what was loaded.
     Raises HardwareError RC-HW-CONFIG, ShapeError, RangeError, FileError.
     """
     stimulus = layer_stimulus(program, layer, x, pi, po)
     try:
-        logs, load_cycles = simulate(stimulus, Path(vcd) if vcd else None, seed, runs)
+        logs = simulate(stimulus, Path(vcd) if vcd else None, seed, runs)
     except OSError as error:
         raise FileError("RC-FILE-WRITE", f"{vcd}: {error.strerror}") from error
-    return judge(stimulus, logs, load_cycles)
+    return judge(stimulus, logs, seed is None)
 
 
-def judge(stimulus: Stimulus, logs: list[RunLog], load_cycles: int) -> SimulationResult:
+def judge(stimulus: Stimulus, logs: list[RunLog], timed: bool) -> SimulationResult:
     """Compare every run with the golden words and the cycle formula (SPEC HW-6)."""
-    parameters = stimulus.parameters
-    equal = True
-    for log in logs:
-        cycles = log.cycles[-1] if log.cycles else 0
-        equal = equal and log.words == stimulus.words and cycles == parameters.cycles + log.held
-        if not log.held:
-            equal = equal and log.cycles == stimulus.cycles
-    last = logs[-1]
-    missing = [0] * (parameters.words - len(last.words))
-    outputs = output_tensor(parameters, last.words[: parameters.words] + missing)
+    last, sink = logs[-1], stimulus.stage.sink
+    missing = [0] * (sink.words - len(last.words))
+    outputs, expected = (sink.unpack(words) for words in (last.words[: sink.words] + missing, stimulus.words))
     return SimulationResult(
-        equal=equal,
-        mismatches=int((outputs != stimulus.expected).sum()),
+        equal=agrees(stimulus, logs, timed),
+        mismatches=int((outputs != expected).sum()),
         cycles=last.cycles[-1] if last.cycles else 0,
-        expected_cycles=parameters.cycles + last.held,
+        expected_cycles=stimulus.cycles_in_all,
         outputs=outputs,
-        expected=stimulus.expected,
-        load_cycles=load_cycles,
+        expected=expected,
+        load_cycles=sum(memory.words for memory in stimulus.stage.memories.values()),
     )

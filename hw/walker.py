@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from myhdl import always, always_comb, block, instance, intbv
 
-from hw.elaboration import bit, limits, signed, unsigned
-from hw.parameters import address_bits
+from hw.elaboration import address_bits, bit, limits, signed, unsigned
 
 
 @block

@@ -220,7 +220,7 @@ def _cosimulated(
     manifest = convert_layer(layers(decoder)[layer], layer, x, language, folder, *LANES)
     (result,) = cosim(folder, [simulator])
     status = {"passed": EQUAL, "failed": DIFFERENT, "skipped": SKIPPED}[result.status]
-    output = manifest["output"]
+    output = manifest["streams"]["sink"]
     values = output["channels"] * output["height"] * output["width"]
     return [Check(layer, simulator, status, values if status != SKIPPED else 0, result.cycles, result.reason)]
 

@@ -83,8 +83,11 @@ def test_manifest_lists_every_file_with_its_digest(language, emitted):
     assert manifest["files"] == digests
     assert manifest["parameters"]["activation"] == "u8"
     assert manifest["parameters"]["pi"] == 3
-    assert manifest["memories"]["weight"] == {"bits": 24, "words": 75, "lanes": 2}
-    assert manifest["cycles"]["run"] == manifest["cycles"]["steps"] + manifest["cycles"]["latency"]
+    assert manifest["clauses"] == ["TCONV-3", "RQ-1"]
+    assert manifest["memories"]["weight"] == {"select": 0, "bits": 24, "words": 75, "lanes": 2}
+    assert manifest["streams"]["source"] == {
+        "channels": 3, "height": 2, "width": 3, "lanes": 3, "format": "u8", "words": 6, "word_bits": 24,
+    }  # fmt: skip
     suffix = "v" if language == "verilog" else "vhd"
     assert f"layer_layer_0.{suffix}" in files
     assert any(name.startswith("pck_myhdl_") for name in files) == (language == "vhdl")
@@ -93,27 +96,32 @@ def test_manifest_lists_every_file_with_its_digest(language, emitted):
 def test_images_are_complete(emitted):
     files = emitted["verilog"]
     manifest = json.loads(files["manifest.json"])
-    for name, memory in manifest["memories"].items():
-        lines = files[f"{name}.hex"].split()
-        assert len(lines) == memory["words"] * memory["lanes"]
-        assert {len(line) for line in lines} == {-(-memory["bits"] // 4)}
+    places = [(line[:2], line[2:4], line[4:10]) for line in files["load.hex"].decode().split()]
+    assert len(set(places)) == len(places) == manifest["cycles"]["load"]
+    for memory in manifest["memories"].values():
+        mine = [place for place in places if int(place[0], 16) == memory["select"]]
+        assert len(mine) == memory["words"] * memory["lanes"]
+        assert max(int(place[1], 16) for place in mine) == memory["lanes"] - 1
+        assert max(int(place[2], 16) for place in mine) == memory["words"] - 1
+    widest = max(memory["bits"] for memory in manifest["memories"].values())
+    assert {len(line) for line in files["load.hex"].split()} == {10 + -(-widest // 4)}
+    assert len(files["source.hex"].split()) == manifest["streams"]["source"]["words"]
     expected = files["expected.hex"].decode().split()
-    assert len(expected) == manifest["output"]["words"]
+    assert len(expected) == manifest["streams"]["sink"]["words"]
     assert int(expected[-1].split("_")[0], 16) == manifest["cycles"]["run"]
     assert len(set(expected)) == len(expected)
 
 
 def test_raw_layer_has_no_scale_memories(tmp_path):
     manifest = emit(tmp_path / "raw", "verilog", RAW)
-    assert set(manifest["memories"]) == {"activation", "weight", "bias"}
-    assert not (tmp_path / "raw" / "shift.hex").exists()
+    assert set(manifest["memories"]) == {"weight", "bias"}
     assert "{{" not in "".join((tmp_path / "raw" / name).read_text() for name in ("bench.v", "Makefile", "README.md"))
 
 
 def test_readme_names_every_port(emitted):
     header = emitted["verilog"]["layer_layer_0.v"].decode().split(");")[0]
     ports = re.findall(r"^    (\w+),?$", header, re.MULTILINE)
-    assert len(ports) == 12
+    assert len(ports) == 14
     readme = emitted["verilog"]["README.md"].decode()
     assert [port for port in ports if port not in readme] == []
 
@@ -136,7 +144,7 @@ def test_failed_conversion_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hw.convert._write_bench", fail)
+    monkeypatch.setattr("hw.convert._write_words", fail)
     with pytest.raises(FileError, match="No space left"):
         emit(tmp_path / "out", "verilog", RAW)
     assert list(tmp_path.iterdir()) == []

@@ -90,7 +90,6 @@ def test_engine_twin_ignores_gaps_and_back_pressure(name):
         held = simulate_layer(program, LAYER, x, *case.lanes, seed=seed, runs=2)
         assert held.equal
         assert held.cycles > free.cycles  # the output was indeed held back
-        assert held.load_cycles > free.load_cycles
         assert np.array_equal(held.outputs, free.outputs)
 
 
@@ -105,7 +104,7 @@ def test_engine_result_does_not_depend_on_lanes():
 def test_simulation_writes_waveforms(tmp_path):
     program, x = small_layer(CASES["t2 s2 one pixel"])
     assert simulate_layer(program, LAYER, x, 2, 2, vcd=tmp_path / "new" / "wave.vcd").equal
-    assert "out_word" in (tmp_path / "new" / "wave.vcd").read_text()
+    assert "sink_word" in (tmp_path / "new" / "wave.vcd").read_text()
 
 
 def check_cosim(name: str, simulator: str, language: str, folder) -> None:
@@ -120,7 +119,7 @@ def check_cosim(name: str, simulator: str, language: str, folder) -> None:
     assert (free.status, free.reason, free.mismatches) == ("passed", "", 0)
     assert free.cycles == free.expected_cycles == manifest["cycles"]["run"]
     if simulator != "verilator":
-        (held,) = cosim(folder, [simulator], stress=7, runs=2)
+        (held,) = cosim(folder, [simulator], stress=7, runs=2, reset=manifest["cycles"]["run"] // 2)
         assert (held.status, held.reason) == ("passed", "")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hw_units import BIT, Unit, mac_unit, run_ghdl, run_icarus, run_myhdl
 
-from hw.stimulus import pack_lanes
+from hw.stream import pack_lanes
 from refcodec import fixed
 from refcodec.formats import IntFormat
 

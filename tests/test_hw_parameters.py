@@ -9,9 +9,12 @@ import pytest
 from hw_random_layers import LAYER, Case, small_layer
 
 from hw.convert import convert_layer
-from hw.parameters import EngineParameters, address_bits, layer_operations
+from hw.elaboration import address_bits
+from hw.layer import layer_stimulus
+from hw.parameters import EngineParameters, layer_operations
 from hw.simulate import simulate_layer
-from hw.stimulus import layer_stimulus, output_cycles, output_tensor, pack_lanes, unpack_lanes
+from hw.stage import cycles
+from hw.stream import pack_lanes, unpack_lanes
 from refcodec import fixed
 from refcodec.errors import HardwareError, ModelError, RangeError, ShapeError
 from refcodec.formats import IntFormat
@@ -120,7 +123,7 @@ def test_raw_layer_has_no_scale_memories():
     program, _ = small_layer(Case(output=None))
     found = EngineParameters.from_program(program, LAYER, 4, 5, 2, 4)
     assert found.output is None
-    assert list(found.depths) == list(found.widths) == ["activation", "weight", "bias"]
+    assert list(found.memories) == ["weight", "bias"]
     assert found.out_format == IntFormat(32, True)
 
 
@@ -155,22 +158,25 @@ def test_cycles_of_a_layer_in_numbers():
     assert GOOD.steps == 4 * 5 * 9 * 2 * 2
     assert GOOD.latency == 10
     assert GOOD.cycles == 730
-    assert GOOD.load_cycles == 4 * 5 * 2 + 4 * (36 + 3 * 2)
-    assert list(output_cycles(GOOD))[-1] == GOOD.cycles
+    assert sum(memory.words for memory in GOOD.memories.values()) == 4 * (36 + 3 * 2)
+    assert list(GOOD.result_cycles())[-1] == GOOD.cycles
+    assert cycles(GOOD) == 4 * 5 * 2 - 1 + GOOD.cycles
     assert replace(GOOD, output=None).latency == 6
     assert [replace(GOOD, pi=pi).latency for pi in (1, 2, 3, 4, 5, 16)] == [9, 10, 11, 11, 12, 13]
 
 
 def test_lanes_pack_and_unpack():
     assert pack_lanes([-1, 2, -8], 4) == 0x82F
-    assert unpack_lanes(0x82F, 4, 3, True) == [-1, 2, -8]
-    assert unpack_lanes(0x82F, 4, 3, False) == [15, 2, 8]
+    assert unpack_lanes(0x82F, IntFormat(4, True), 3) == [-1, 2, -8]
+    assert unpack_lanes(0x82F, IntFormat(4, False), 3) == [15, 2, 8]
     assert [address_bits(depth) for depth in (1, 2, 3, 4, 5, 256, 257)] == [1, 1, 2, 2, 3, 8, 9]
 
 
 def test_output_words_return_to_the_output_tensor():
     program, x = small_layer(Case(output=IntFormat(6, True)))
     stimulus = layer_stimulus(program, LAYER, x, 2, 4)
-    assert np.array_equal(output_tensor(stimulus.parameters, stimulus.words), stimulus.expected)
+    sink = stimulus.stage.sink
+    assert sink.pack(sink.unpack(stimulus.words)) == stimulus.words
+    assert sink.mask == [0xFFFFFF, 0x3F] * (sink.height * sink.width)
     surplus = [word >> (1 * 6) for word in stimulus.words[1::2]]  # five channels leave one in the second group
     assert set(surplus) == {0}

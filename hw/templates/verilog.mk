@@ -1,7 +1,9 @@
-# make icarus, make verilator, make lint; STRESS=seed adds load gaps and back-pressure, RUNS=n repeats the run.
+# make icarus, make verilator, make lint; STRESS=seed adds gaps and back-pressure, RUNS=n repeats the run, RESET=n puts
+# a run before that a reset ends after n cycles.
 STRESS ?= 0
 RUNS ?= 1
-PLUSARGS = +stress=$(STRESS) +runs=$(RUNS)
+RESET ?= 0
+PLUSARGS = +stress=$(STRESS) +runs=$(RUNS) +reset=$(RESET)
 
 .PHONY: icarus verilator lint clean
 

@@ -62,12 +62,13 @@ def _file_pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Name and samples of every frame of a file."""
     import imageio.v3 as imageio  # imported late: most commands need no clips
 
+    extension: Any = path.suffix.lower() or None  # imageio's own type leaves out that there may be none
     content = read_bytes(path)  # of a file that it does not know, imageio leaves its own handle open
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large or slightly damaged files, which are checked here
             logging.getLogger("PIL").setLevel(logging.CRITICAL)
-            with imageio.imopen(content, "r", extension=path.suffix.lower() or None) as file:
+            with imageio.imopen(content, "r", extension=extension) as file:
                 options: dict[str, Any] = {"mode": "RGB"} if type(file).__name__ == "PillowPlugin" else {}
                 for number, frame in enumerate(file.iter(**options)):
                     yield f"frame {number} of {path}", _checked(np.asarray(frame), path)
