@@ -74,6 +74,8 @@ def convert_stage(stage: Stage, language: str, module: str, folder: Path) -> Non
 
     with clean_elaboration(), warnings.catch_warnings():
         warnings.simplefilter("error")
+        if not stage.memories:
+            warnings.filterwarnings("ignore", "Port is not used: load_")
         on_short_stack(convert)
     path = folder / f"{module}.{suffix}"
     path.write_text(_sort_sensitivity(path.read_text(encoding="utf-8")), encoding="utf-8")
