@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,10 @@ from hw.convert import write_design
 from hw.cosim import cosim, missing_tools
 from hw.simulate import agrees, simulate
 from hw.stimulus import Stimulus
+from refcodec.codecs.inr.codec import InrVideo
+from refcodec.datapath import video_taps
 from refcodec.formats import IntFormat
+from refcodec.models.shipped import DEFAULT_CLIP, shipped_path
 from refcodec.program.operations import Tensor
 from refcodec.program.program import Program
 
@@ -38,6 +42,13 @@ FORMATS = [
     (S8, IntFormat(2, True)),
 ]
 STRESS = 11
+
+
+@cache
+def clip() -> tuple[Program, dict[str, np.ndarray]]:
+    """The program of the shipped clip, and every tensor of one of its frames."""
+    video = InrVideo.from_bytes(shipped_path(DEFAULT_CLIP, ".rcv").read_bytes())
+    return video.program, video_taps(video, 3)
 
 
 class Mutant(NamedTuple):
