@@ -13,10 +13,10 @@ from hw.walker import walker
 
 
 @block
-def flow(clock, reset, launch, running, advance, word_valid, sink_valid, sink_ready, words):
+def flow(clock, reset, launch, running, done, advance, word_valid, sink_valid, sink_ready, words):
     """Stall and end of a run (SPEC HW-5).
 
-    running  from `launch` until the last of `words` words passes
+    running  from `launch` until the last of `words` words passes, which is `done`
     advance  low while an offered word does not pass: everything holds its value.
     """
     last_word = int(words - 1)
@@ -31,6 +31,9 @@ def flow(clock, reset, launch, running, advance, word_valid, sink_valid, sink_re
     @always_comb
     def offer():
         sink_valid.next = word_valid
+        done.next = False
+        if word_valid and words_left == 0:
+            done.next = sink_ready
 
     @always(clock.posedge)
     def count():
@@ -39,11 +42,10 @@ def flow(clock, reset, launch, running, advance, word_valid, sink_valid, sink_re
         elif launch:
             running.next = True
             words_left.next = last_word
+        elif done:
+            running.next = False
         elif word_valid and sink_ready:
-            if words_left == 0:
-                running.next = False
-            else:
-                words_left.next = words_left - 1
+            words_left.next = words_left - 1
 
     return hold, offer, count
 
@@ -113,8 +115,8 @@ def lane_memories(clock, load, select, advance, read, address, words, depth):
 def convolution_engine(clock, reset, load, first_select, sources, sink, fault, stage):
     """Convolution or transposed convolution of one tile, then requantisation (SPEC HW-5, CONV-2, TCONV-3, RQ-1).
 
-    Takes the tile, then gives PO results in a word, in the order output row, output column, output group, and takes
-    the next tile after the last. Outside the tile the input is zero.  fault  stays 0.
+    Takes the tile, then gives PO results in a word, in the order output row, output column, output group. With two
+    banks the next tile comes in meanwhile, with one afterwards. Outside the tile the input is zero.  fault  stays 0.
     Throughput one step (PI x PO products) a cycle; `EngineParameters.cycles` from the edge that passes the last word
     of the tile to the edge that passes the last result, plus one cycle for each in which an offered word is held.
     """
@@ -126,11 +128,13 @@ def convolution_engine(clock, reset, load, first_select, sources, sink, fault, s
     weight_select, bias_select = first_select, first_select + 1
     multiplier_select, shift_select = first_select + 2, first_select + 3
 
-    launch, running, advance, word_valid, store = bit(), bit(), bit(), bit(), bit()
+    launch, running, done, advance, word_valid, store = bit(), bit(), bit(), bit(), bit(), bit()
     step_valid, step_first, step_last, step_in_picture, fetch = bit(), bit(), bit(), bit(), bit()
     valid, first, last, in_picture = bit(), bit(), bit(), bit()
-    store_address = unsigned(address_bits(stage.sources[0].words))
-    activation_address = unsigned(address_bits(stage.sources[0].words))
+    depth, words = stage.buffers["activation"].depth, stage.sources[0].words
+    store_address = unsigned(address_bits(depth))
+    activation_address = unsigned(address_bits(depth))
+    base = unsigned(address_bits(depth))
     weight_address = unsigned(address_bits(depths["weight"]))
     output_group = unsigned(address_bits(stage.out_groups))
     groups = [unsigned(address_bits(stage.out_groups)) for _ in range(levels + 2)]
@@ -141,14 +145,12 @@ def convolution_engine(clock, reset, load, first_select, sources, sink, fault, s
     accumulators = [signed(stage.accumulator.bits) for _ in range(po)]
     sums_valid = bit()
 
-    tile = fill(clock, reset, source, running, launch, store, store_address, stage.sources[0].words)
-    activations = ram(
-        clock, store, store_address, source_word, fetch, activation_address, x_word, stage.sources[0].words
-    )
-    run = flow(clock, reset, launch, running, advance, word_valid, sink_valid, sink_ready, stage.words)
+    tile = fill(clock, reset, source, running, done, launch, store, store_address, base, words, stage.banks)
+    activations = ram(clock, store, store_address, source_word, fetch, activation_address, x_word, depth)
+    run = flow(clock, reset, launch, running, done, advance, word_valid, sink_valid, sink_ready, stage.words)
     steps = walker(
         clock, reset, advance, launch, step_valid, step_first, step_last, step_in_picture,
-        activation_address, weight_address, output_group, stage,
+        base, activation_address, weight_address, output_group, stage,
     )  # fmt: skip
     group_delay = delay_group(clock, advance, output_group, groups)
     weights = lane_memories(

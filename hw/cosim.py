@@ -69,12 +69,14 @@ def _compare(log: list[str], expected: list[str], with_cycles: bool) -> tuple[in
     return mismatches, "output words differ" if mismatches else "cycle counts differ"
 
 
-def _run(folder: Path, simulator: str, manifest: dict[str, Any], stress: int, runs: int, reset: int) -> CosimResult:
+def _run(
+    folder: Path, simulator: str, manifest: dict[str, Any], stress: int, runs: int, reset: int, flow: bool
+) -> CosimResult:
     expected_cycles = int(manifest["cycles"]["run"])
     begin = time.monotonic()
     try:
         done = subprocess.run(
-            ["make", "-s", simulator, f"STRESS={stress}", f"RUNS={runs}", f"RESET={reset}"],
+            ["make", "-s", simulator, f"STRESS={stress}", f"RUNS={runs}", f"RESET={reset}", f"FLOW={int(flow)}"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -88,7 +90,7 @@ def _run(folder: Path, simulator: str, manifest: dict[str, Any], stress: int, ru
     path = folder / f"{simulator}.out"
     log = path.read_text(encoding="utf-8", errors="replace").split() if path.exists() else []
     expected = (folder / "expected.hex").read_text(encoding="utf-8").split() * runs
-    mismatches, reason = _compare(log, expected, stress == 0)
+    mismatches, reason = _compare(log, expected, stress == 0 and not flow)
     if not passed and not reason:
         lines = [line for line in output.splitlines() if line.strip()]
         reason = lines[-1].strip() if lines else "the bench reported no success"
@@ -102,14 +104,20 @@ def _run(folder: Path, simulator: str, manifest: dict[str, Any], stress: int, ru
 
 
 def cosim(
-    directory: str | Path, simulators: Sequence[str] | None = None, stress: int = 0, runs: int = 1, reset: int = 0
+    directory: str | Path,
+    simulators: Sequence[str] | None = None,
+    stress: int = 0,
+    runs: int = 1,
+    reset: int = 0,
+    flow: bool = False,
 ) -> list[CosimResult]:
     """Run an emitted folder in its simulators and compare the whole output with the golden words (SPEC HW-7).
 
     simulators  some of icarus, verilator, ghdl; those that read the folder's language without it.  One that is not
     installed, or reads the other language, is reported as skipped.
     stress  seed of gaps and back-pressure, 0 for none: only without them is the cycle of every word compared
-    runs  how often to run what was loaded;  reset  cycles of a run before, which a reset ends, 0 for none.
+    runs  how often to run what was loaded;  flow  without a pause between the runs, as always under stress
+    reset  cycles of a run before, which a reset ends, 0 for none.
     The folder is copied, nothing is written into it.  Raises HardwareError RC-HW-CONFIG, FileError RC-FILE-READ.
     """
     folder = Path(directory)
@@ -131,5 +139,5 @@ def cosim(
         with tempfile.TemporaryDirectory(prefix="refcodec-cosim-") as workplace:
             copy = Path(workplace) / "design"
             shutil.copytree(folder, copy)
-            results.append(_run(copy, simulator, manifest, int(stress), int(runs), int(reset)))
+            results.append(_run(copy, simulator, manifest, int(stress), int(runs), int(reset), flow))
     return results

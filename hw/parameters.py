@@ -86,7 +86,7 @@ class EngineParameters:
     activation  2..16 bits;  weight  signed, 2..16 bits;  accumulator  signed, up to 48 bits
     output  2..16 bits, or None where raw accumulators come out
     multiplier_bits  with the accumulator at most 63 bits
-    pi, po  input and output lanes, 1..16.
+    pi, po  input and output lanes, 1..16;  banks  tiles that the activation memory holds, 1 or 2.
     Raises HardwareError RC-HW-CONFIG.
     """
 
@@ -106,6 +106,7 @@ class EngineParameters:
     multiplier_bits: int
     pi: int
     po: int
+    banks: int = 1
 
     def __post_init__(self) -> None:
         self._check_shape()
@@ -119,6 +120,7 @@ class EngineParameters:
     def _check_shape(self) -> None:
         require_range("PI", self.pi, 1, MAX_LANES)
         require_range("PO", self.po, 1, MAX_LANES)
+        require_range("banks", self.banks, 1, 2)
         require_range("kernel", self.kernel, 1, MAX_KERNEL)
         require_range("stride", self.stride, 1, MAX_STRIDE)
         require_range("padding", self.padding, 0, self.kernel - 1)
@@ -243,7 +245,7 @@ class EngineParameters:
     def buffers(self) -> dict[str, Memory]:
         """The activation memory."""
         (source,) = self.sources
-        return {"activation": Memory(source.bits, source.words, 1)}
+        return {"activation": Memory(source.bits, self.banks * source.words, 1)}
 
     @property
     def multipliers(self) -> int:

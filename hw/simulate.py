@@ -60,13 +60,13 @@ def _chooser(seed: int | None) -> Callable[[], bool]:
 
 @block
 def _bench(
-    ports: Ports, stimulus: Stimulus, logs: list[RunLog], seed: int | None, limit: int, reset_at: int | None
+    ports: Ports, stimulus: Stimulus, logs: list[RunLog], seed: int | None, limit: int, reset_at: int | None, flow: bool
 ) -> Any:
     """Clock, load, runs and log around one stage.  Drives while the clock is low, samples just before it rises.
 
-    Under a seed the runs follow each other without a pause.
+    With `flow` or under a seed the runs follow each other without a pause.
     """
-    leave, flowing = _chooser(seed), seed is not None
+    leave, flowing = _chooser(seed), flow or seed is not None
     stage = ports.stage
     clock, reset, sink = ports.clock, ports.reset, ports.sink
     unit = stage.block(clock, reset, ports.load, 0, ports.sources, sink, ports.fault, stage)
@@ -159,18 +159,23 @@ def _bench(
 
 
 def simulate(
-    stimulus: Stimulus, vcd: Path | None = None, seed: int | None = None, runs: int = 1, reset_at: int | None = None
+    stimulus: Stimulus,
+    vcd: Path | None = None,
+    seed: int | None = None,
+    runs: int = 1,
+    reset_at: int | None = None,
+    flow: bool = False,
 ) -> list[RunLog]:
     """Load once, run `runs` times (SPEC HW-8).
 
-    seed  of random gaps in loading, offering and taking, with which the runs follow each other without a pause
+    seed  of random gaps in loading, offering and taking;  flow  no pause between the runs, as always under a seed
     reset_at  edge of a run before, at which it is reset.
     """
     logs = [RunLog() for _ in range(runs)]
     limit = 8 * (stimulus.cycles_in_all + sum(map(len, stimulus.sources))) + 1000
     with clean_elaboration():
         ports = Ports(stimulus.stage)
-        bench = on_short_stack(lambda: _bench(ports, stimulus, logs, seed, limit, reset_at))
+        bench = on_short_stack(lambda: _bench(ports, stimulus, logs, seed, limit, reset_at, flow))
         if vcd is not None:
             vcd.parent.mkdir(parents=True, exist_ok=True)
             bench.config_sim(trace=True, directory=str(vcd.parent), filename=vcd.stem, tracebackup=False)

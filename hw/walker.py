@@ -175,6 +175,7 @@ def walker(
     first,
     last,
     in_picture,
+    base,
     activation_address,
     weight_address,
     output_group,
@@ -183,6 +184,7 @@ def walker(
     """One step a cycle for each output word, kernel row, kernel column and channel group, in that order (SPEC HW-5).
 
     launch  begin a run;  valid  a step is present: first, last  of its output word;  in_picture  the tap lies inside
+    base  address of the tile, constant from `launch` to the last step
     activation_address  of the tap and channel group, zero outside;  weight_address  in visit order;  output_group.
     Latency: the first step is present two cycles after `launch`; then one step a cycle with `advance`, without a gap.
     """
@@ -193,13 +195,14 @@ def walker(
     # A tap lies less than two kernels and two strides outside the picture.
     reach = 2 * (parameters.kernel + parameters.stride)
     farthest = ((parameters.height + reach) * parameters.width + parameters.width + reach) * parameters.in_groups
-    offset_bits = int(farthest.bit_length() + 1)
+    offset_bits = int((farthest + parameters.buffers["activation"].depth).bit_length() + 1)
     offset_lo, offset_hi = limits(offset_bits)
 
     running = bit()
     step = bit()
     first_step = bit()
     channel = unsigned(address_bits(parameters.in_groups))
+    channel_address = unsigned(activation_bits)
     word_group = unsigned(address_bits(parameters.out_groups))
     word_address = unsigned(len(weight_address))
     channel_end, word_end, row_end, run_end = bit(), bit(), bit(), bit()
@@ -272,13 +275,16 @@ def walker(
             running.next = True
             first_step.next = True
             channel.next = 0
+            channel_address.next = base
             word_group.next = 0
         elif step:
             first_step.next = word_end
             if channel_end:
                 channel.next = 0
+                channel_address.next = base
             else:
                 channel.next = channel + 1
+                channel_address.next = channel_address + 1
             if word_end:
                 if word_group == last_group:
                     word_group.next = 0
@@ -306,7 +312,7 @@ def walker(
                     activation_address.next = 0
                     if row_in_range and column_in_range:
                         address[:] = row_offset + column_offset
-                        term[:] = channel
+                        term[:] = channel_address
                         address[:] = address + term
                         in_picture.next = True
                         activation_address.next = address[activation_bits:]

@@ -1,9 +1,11 @@
-# make icarus, make verilator, make lint; STRESS=seed adds gaps and back-pressure, RUNS=n repeats the run, RESET=n puts
-# a run before that a reset ends after n cycles.
+# make icarus, make verilator, make lint; STRESS=seed adds gaps and back-pressure, RUNS=n repeats the run, FLOW=1 lets
+# the runs follow each other without a pause (always so under stress), RESET=n puts a run before that a reset ends after n
+# cycles.
 STRESS ?= 0
 RUNS ?= 1
 RESET ?= 0
-PLUSARGS = +stress=$(STRESS) +runs=$(RUNS) +reset=$(RESET)
+FLOW ?= 0
+PLUSARGS = +stress=$(STRESS) +runs=$(RUNS) +reset=$(RESET) +flow=$(FLOW)
 
 .PHONY: icarus verilator lint clean
 
