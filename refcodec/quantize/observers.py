@@ -59,17 +59,32 @@ def squared_error(
 
     importance  (N,) what the square of an error counts, for each column.
     """
+    return _mean_error(values, step, fmt, importance, np.empty_like(values, np.float64))
+
+
+def _mean_error(
+    values: np.ndarray, step: np.ndarray, fmt: IntFormat, importance: np.ndarray | None, errors: np.ndarray
+) -> np.ndarray:
+    """`squared_error`; the squares go into `errors`, of the shape of the values."""
     safe = np.where(step > 0, step, 1.0)[:, None]
-    errors = (np.clip(np.floor(values / safe + 0.5), fmt.lo, fmt.hi) * safe - values) ** 2
-    return np.mean(errors if importance is None else errors * importance, axis=1)
+    np.divide(values, safe, out=errors)
+    errors += 0.5
+    np.floor(errors, out=errors)
+    np.clip(errors, fmt.lo, fmt.hi, out=errors)
+    errors *= safe
+    errors -= values
+    np.square(errors, out=errors)
+    if importance is not None:
+        errors *= importance
+    return np.mean(errors, axis=1)
 
 
 def mse_step(values: np.ndarray, fmt: IntFormat, importance: np.ndarray | None = None) -> np.ndarray:
     """Step with the least squared error among fractions of the min-max step (shapes as `squared_error`)."""
-    full = minmax_step(values, fmt)
-    best, least = full, squared_error(values, full, fmt, importance)
+    full, errors = minmax_step(values, fmt), np.empty_like(values, np.float64)
+    best, least = full, _mean_error(values, full, fmt, importance, errors)
     for ratio in np.geomspace(1.0, SMALLEST_RATIO, CANDIDATES)[1:]:
-        error = squared_error(values, full * ratio, fmt, importance)
+        error = _mean_error(values, full * ratio, fmt, importance, errors)
         best = np.where(error < least, full * ratio, best)
         least = np.minimum(error, least)
     return best
@@ -88,7 +103,10 @@ def power_of_two_step(values: np.ndarray, fmt: IntFormat, smallest: int, reach: 
 
 def symbol_step(values: np.ndarray, fmt: IntFormat) -> np.ndarray:
     """Step for rows of whole numbers: one where they fit, else that of `mse_step` (shapes as `minmax_step`)."""
-    return np.where(minmax_step(values, fmt) <= 1, 1.0, np.maximum(mse_step(values, fmt), 1.0))
+    steps, beyond = np.ones(len(values)), minmax_step(values, fmt) > 1
+    if beyond.any():
+        steps[beyond] = np.maximum(mse_step(values[beyond], fmt), 1.0)
+    return steps
 
 
 def observer(name: str, deviations: float, percentile: float) -> Observer:

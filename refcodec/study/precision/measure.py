@@ -11,7 +11,7 @@ import numpy as np
 from refcodec.codecs.codec import Codec
 from refcodec.codecs.latent_coding import channel_rows
 from refcodec.codecs.picture import crop, geometry_of_shape, in_colour
-from refcodec.codecs.stream import parse
+from refcodec.codecs.stream import Geometry, parse
 from refcodec.entropy.rans import decode as rans_decode
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.entropy.tables import FrequencyTables
@@ -86,13 +86,31 @@ class _Judge:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Synthesis:
+    """The integer g_s of a codec, run once for equal latents: without means, the stream has the symbols of float."""
+
+    codec: Codec
+    geometry: Geometry
+    known: dict[bytes, np.ndarray] = field(default_factory=dict)
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        """The picture of a latent, in units of 2**-fraction."""
+        (g_s,) = (program for program in self.codec.programs if program.name == "g_s")
+        content = y.tobytes()
+        if content not in self.known:
+            self.known[content] = crop(g_s.run(y), self.geometry)
+        return self.known[content]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Reference:
-    """A picture through the float codec: its latent y, what is coded, and what is decoded of it."""
+    """A picture through the float codec: its latent y, what is coded, how large that is, and what is decoded of it."""
 
     twin: FloatCodec
     picture: np.ndarray
     y: np.ndarray
     coded: Coded
+    size: Size
     decoded: np.ndarray
 
     def synthesis(self, y_hat: np.ndarray) -> np.ndarray:
@@ -114,11 +132,11 @@ def measure(point: RatePoint, name: str, picture: np.ndarray, parts: Sequence[st
     Raises StreamError where the entropy coder does not give back what it was given.
     """
     with _ALONE:
-        reference = _reference(point.trained.twin, picture)
+        reference = _reference(point.trained, picture)
         judge = _Judge(picture)
-        rows = [_row(point, name, judge, (FLOAT, FLOAT), float_size(point.trained, reference.coded), reference.decoded)]
+        rows = [_row(point, name, judge, (FLOAT, FLOAT), reference.size, reference.decoded)]
         for precision, codec in codecs(point).items():
-            for part, (size, decoded) in _decodes(point.trained, codec, reference, parts).items():
+            for part, (size, decoded) in _decodes(codec, reference, parts).items():
                 rows.append(_row(point, name, judge, (part, precision), size, decoded))
     return rows
 
@@ -132,10 +150,11 @@ def _row(point: RatePoint, name: str, judge: _Judge, way: tuple[str, str], size:
     )
 
 
-def _reference(twin: FloatCodec, picture: np.ndarray) -> _Reference:
+def _reference(trained: Trained, picture: np.ndarray) -> _Reference:
+    twin = trained.twin
     y = twin.analysis(float_planes(picture, twin.multiple))
     coded = twin.code(y)
-    return _Reference(twin, picture, y, coded, float_picture(twin, coded.y_hat, picture))
+    return _Reference(twin, picture, y, coded, float_size(trained, coded), float_picture(twin, coded.y_hat, picture))
 
 
 def float_picture(twin: FloatCodec, y_hat: np.ndarray, picture: np.ndarray) -> np.ndarray:
@@ -144,35 +163,31 @@ def float_picture(twin: FloatCodec, y_hat: np.ndarray, picture: np.ndarray) -> n
     return crop(planes, geometry_of_shape(picture.shape))
 
 
-def _decodes(
-    trained: Trained, codec: Codec, reference: _Reference, parts: Sequence[str]
-) -> dict[str, tuple[Size, np.ndarray]]:
+def _decodes(codec: Codec, reference: _Reference, parts: Sequence[str]) -> dict[str, tuple[Size, np.ndarray]]:
     """Size and picture of each part, at the precision of a codec."""
     geometry = geometry_of_shape(reference.picture.shape)
+    synthesis = _Synthesis(codec, geometry)
     found = {}
     if HYPER in parts or BOTH in parts:
         content = codec.encode(fixed_latents(reference.twin, reference.y, codec.fraction), geometry)
-        size = stream_size(content)
+        size, y = stream_size(content), codec.decode_latents(content)[0].y
     if HYPER in parts:
-        latents, _ = codec.decode_latents(content)
-        y_hat = np.ldexp(latents.y.astype(np.float64), -codec.fraction).astype(np.float32)
+        y_hat = np.ldexp(y.astype(np.float64), -codec.fraction).astype(np.float32)
         found[HYPER] = size, reference.synthesis(y_hat)
     if SYNTHESIS in parts:
-        planes = _synthesis(codec, trained.twin, reference.coded)
-        found[SYNTHESIS] = float_size(trained, reference.coded), crop(planes, geometry)
+        found[SYNTHESIS] = reference.size, synthesis(_fixed(codec, reference.coded))
     if BOTH in parts:
-        found[BOTH] = size, codec.decode(content)
+        found[BOTH] = size, synthesis(y)
     return found
 
 
-def _synthesis(codec: Codec, twin: FloatCodec, coded: Coded) -> np.ndarray:
-    """The planes of the integer g_s, read from the latent of the float codec."""
-    (g_s,) = (program for program in codec.programs if program.name == "g_s")
+def _fixed(codec: Codec, coded: Coded) -> np.ndarray:
+    """The latent of the float codec as the integer g_s reads it."""
     if not codec.fraction:
-        return g_s.run(coded.y)
+        return coded.y
     fmt = latent_format(codec.fraction)
     fixed = np.rint(np.ldexp(coded.y_hat.astype(np.float64), codec.fraction))
-    return g_s.run(np.clip(fixed, fmt.lo, fmt.hi).astype(fmt.dtype))
+    return np.clip(fixed, fmt.lo, fmt.hi).astype(fmt.dtype)
 
 
 def stream_size(content: bytes) -> Size:
