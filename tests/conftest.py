@@ -18,6 +18,15 @@ from refcodec.program.model_file import Model
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread a matrix product where test processes share the cores: two wait for each other, ten times as long.
+
+    The processes of pytest-xdist start after this and inherit it, before they import NumPy.
+    """
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of third-party pictures; tests that want it are skipped where it is missing."""

@@ -725,7 +725,8 @@ def test_float_codec_is_that_of_its_training_record(data: Path) -> None:
 
 @slow
 def test_precisions_cost_no_more_than_they_should(kodak: Path, data: Path, tmp_path: Path) -> None:
-    plan = Plan(MODEL, kodak, data / "bsds500" / "test", tmp_path / "out", ("W4A4", "W8A8", "W12A12", "W16A16"))
+    precisions = ("W4A4", "W8A8", "W12A12", "W16A16")
+    plan = Plan(MODEL, kodak, data / "bsds500" / "test", tmp_path / "out", precisions, photographs=16)
     found = study_precision(plan)
     cost = {(c.part, c.precision): c for c in found.summary.comparisons}
     for part, precision, per_cent in (
