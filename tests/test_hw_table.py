@@ -163,7 +163,7 @@ def test_stages_take_a_word_a_cycle():
 def test_tile_of_the_shipped_clip(tmp_path):
     program, taps = clip()
     x = taps["blocks.2.shuffle"][:, 10:12, 20:24]
-    stimulus = operation_stimulus(InterpolatedTableStage, program, "blocks.2.act", 8, x)
+    stimulus = operation_stimulus(InterpolatedTableStage, program, "blocks.2.act", 2, x)
     assert stimulus.stage.segments == 4096
     y = stimulus.stage.sink.unpack(stimulus.words)
     assert np.array_equal(y, taps["blocks.2.act"][:, 10:12, 20:24])
