@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_codecs import ARCHITECTURES, small_codec, small_trained
 
 from refcodec.cli import main
 from refcodec.codecs.inr.codec import InrVideo
@@ -29,9 +30,13 @@ from refcodec.demo import (
     overview,
     run_demo,
 )
-from refcodec.models.encoder import encode_picture
+from refcodec.models.architecture import SCALE
+from refcodec.models.encoder import encode_picture, float_planes
 from refcodec.models.shipped import DEFAULT_MODEL, shipped_path
-from refcodec.program.model_file import load_model
+from refcodec.program.model_file import Model, load_model, save_model
+from refcodec.quantize.calibrate import observe
+from refcodec.quantize.choices import Choices, choose
+from refcodec.quantize.integerise import integerise
 from refcodec.vectorgen.tiny_videos import HINERV, HNERV, tiny_video
 
 LAYERS = ["h_s.0", "h_s.2", "h_s.4", "g_s.0", "g_s.2", "g_s.4", "g_s.6", "blocks.2"]
@@ -51,15 +56,25 @@ def coded() -> tuple[ScaleHyperprior, bytes, np.ndarray, Taps]:
     return codec, content, codec.decode(content, taps.__setitem__), taps
 
 
+@pytest.fixture
+def small_model() -> Model:
+    """The layers of the shipped model with few channels, so that the simulated engines are soon done."""
+    (architecture,) = (a for a in ARCHITECTURES if (a.family, a.backbone) == (SCALE, "relu"))
+    trained = small_trained(small_codec(architecture))
+    latent = trained.twin.analysis(float_planes(np.full((64, 64), 99, np.uint8), trained.twin.multiple))
+    return integerise(trained, choose(trained.twin, observe(trained.twin, [latent]), Choices()))
+
+
 def test_demo_without_simulators_writes_everything_and_reports_what_it_skipped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_picture(tmp_path / "dot.png", np.full((3, 5), 99, np.uint8))
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     out = tmp_path / "out"
     clip = pack(tiny_video(HNERV, 1))
     (tmp_path / "clip.rcv").write_bytes(clip)
-    assert run_demo(out, str(tmp_path / "dot.png"), DEFAULT_MODEL, str(tmp_path / "clip.rcv"))
+    save_model(tmp_path / "small.rcm", small_model)
+    assert run_demo(out, str(tmp_path / "dot.png"), str(tmp_path / "small.rcm"), str(tmp_path / "clip.rcv"))
     assert {path.name for path in out.iterdir()} == {
         "SHA256SUMS", "clip.gif", "clip.rcv", "frame.png", "hdl", "overview.png", "picture.png", "report.json",
         "stream.rcb", "taps", "vectors", "wave.vcd",
