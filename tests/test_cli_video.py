@@ -15,7 +15,7 @@ from refcodec.codecs.inr.codec import InrVideo
 from refcodec.codecs.inr.stream import pack, tensor_sizes
 from refcodec.codecs.picture import read_picture
 from refcodec.codecs.video import read_clip
-from refcodec.models.shipped import DEFAULT_STREAM, shipped_path
+from refcodec.models.shipped import DEFAULT_CLIP, DEFAULT_STREAM, shipped_path
 from refcodec.vectorgen.case import load_case
 from refcodec.vectorgen.evaluate import Engine
 from refcodec.vectorgen.tiny_videos import FFNERV, HINERV, NERV, tiny_video
@@ -62,6 +62,16 @@ def stream(content: bytes, tmp_path: Path) -> Path:
     path = tmp_path / "clip.rcv"
     path.write_bytes(content)
     return path
+
+
+def test_decode_takes_a_shipped_name(run: Run, tmp_path: Path) -> None:
+    for name, suffix, options in ((DEFAULT_CLIP, ".rcv", ("--frames", "7")), (DEFAULT_STREAM, ".rcb", ())):
+        by_name, by_path = tmp_path / "name.png", tmp_path / "path.png"
+        run("decode", name, *options, "-o", by_name)
+        run("decode", shipped_path(name, suffix), *options, "-o", by_path)
+        assert by_name.read_bytes() == by_path.read_bytes()
+    line = run("decode", "nothing", "-o", tmp_path / "p.png", status=2)
+    assert f"RC-FILE-READ: no file nothing, and nothing shipped of that name ({DEFAULT_STREAM}, {DEFAULT_CLIP})" in line
 
 
 def test_decode_writes_every_frame(stream: Path, frames: np.ndarray, run: Run, tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def test_shipped_path_refuses_other_names() -> None:
 def test_resolve_prefers_files_and_names_what_is_shipped(tmp_path) -> None:
     (tmp_path / "own.rcm").write_bytes(b"")
     assert resolve(str(tmp_path / "own.rcm"), ".rcm") == tmp_path / "own.rcm"
+    os.mkfifo(tmp_path / "pipe")
+    assert resolve(str(tmp_path / "pipe"), ".rcm") == tmp_path / "pipe"
     assert resolve(DEFAULT_MODEL, ".rcm") == shipped_path(DEFAULT_MODEL, ".rcm")
     assert resolve(DEFAULT_CLIP, ".rcm", ".rcv") == shipped_path(DEFAULT_CLIP, ".rcv")
     for name in (str(tmp_path), "nothing", DEFAULT_CLIP):

@@ -44,7 +44,7 @@ def _decode(args: argparse.Namespace) -> int:
     from refcodec.models.architecture import ENTROPY_PARAMETERS
     from refcodec.models.latent_file import write_latent
 
-    content = read_bytes(args.stream)
+    content = read_bytes(resolve(args.stream, ".rcb", ".rcv"))
     if video.is_video(content):
         return video.decode_video(args, content)
     for name in ("frames", "patches"):
@@ -109,7 +109,7 @@ def add_commands(group: Any) -> None:
     encode.add_argument("-o", "--output", required=True, help="stream to write")
 
     decode = command(group, "decode", _decode, "decode a stream in integers", "refcodec decode photo.rcb -o photo.png")
-    decode.add_argument("stream", help="stream of a picture (.rcb) or of an implicit video (.rcv)")
+    decode.add_argument("stream", help="stream of a picture (.rcb) or of an implicit video (.rcv), or shipped name")
     add_model(decode)
     decode.add_argument("--taps", metavar="DIR", help="also write every tensor on the way; of one frame of a video")
     decode.add_argument(

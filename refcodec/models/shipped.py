@@ -43,8 +43,9 @@ def resolve(name: str, *suffixes: str) -> Path:
 
     suffixes  of `shipped_names`: the kinds that are wanted.  Raises FileError RC-FILE-READ naming what is shipped.
     """
-    if Path(name).is_file():
-        return Path(name)
+    path = Path(name)
+    if path.exists() and not path.is_dir():  # a pipe will do
+        return path
     for suffix in suffixes:
         if name in shipped_names(suffix):
             return shipped_path(name, suffix)
