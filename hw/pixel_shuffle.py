@@ -12,7 +12,7 @@ from myhdl import always, always_comb, block
 from hw.checks import MAX_DEPTH, MAX_SIZE, require, require_range
 from hw.elaboration import address_bits, bit, unsigned
 from hw.memory import ram
-from hw.pointwise import check_tensor, operation_of, plain
+from hw.pointwise import check_tensor, offer, operation_of, plain
 from hw.stage import Images, Memory, Schedule
 from hw.stream import StreamFormat
 from refcodec.formats import IntFormat
@@ -158,7 +158,7 @@ def pixel_shuffle_stage(clock, reset, load, first_select, sources, sink, fault, 
     row_words, width, rows, strip_words = stage.row_words, stage.width, stage.rows, stage.strip_words
     source = sources[0]
     source_word = source.word
-    sink_valid, sink_ready, sink_word = sink.valid, sink.ready, sink.word
+    sink_word = sink.word
     store, row_stored, fetch, row_fetched, advance, word_valid = bit(), bit(), bit(), bit(), bit(), bit()
     rows_full = unsigned(2)
     store_address = unsigned(address_bits(2 * row_words))
@@ -168,16 +168,10 @@ def pixel_shuffle_stage(clock, reset, load, first_select, sources, sink, fault, 
     writer = store_rows(clock, reset, source, store, store_address, row_stored, row_fetched, rows_full, row_words)
     reader = fetch_rows(clock, reset, advance, rows_full, fetch, fetch_address, row_fetched, width, rows, strip_words)
     buffer = ram(clock, store, store_address, source_word, fetch, fetch_address, word, 2 * row_words)
+    offering = offer(advance, word_valid, sink)
 
     @always_comb
-    def hold():
-        advance.next = True
-        if word_valid:
-            advance.next = sink_ready
-
-    @always_comb
-    def offer():
-        sink_valid.next = word_valid
+    def show():
         sink_word.next = word
 
     @always(clock.posedge)
@@ -188,7 +182,7 @@ def pixel_shuffle_stage(clock, reset, load, first_select, sources, sink, fault, 
         elif advance:
             word_valid.next = fetch
 
-    return writer, reader, buffer, hold, offer, follow
+    return writer, reader, buffer, offering, show, follow
 
 
 @dataclass(frozen=True, slots=True)

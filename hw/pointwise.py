@@ -103,14 +103,12 @@ def take(clock, passes, word, operands, form):
 
 
 @block
-def leave(clock, reset, advance, valid, results, sink):
-    """Join the results of all lanes into a word and offer it until it passes (SPEC HW-8).
+def offer(advance, word_valid, sink):
+    """Offer a word, which the sink has already, until it passes (SPEC HW-8).
 
-    advance  low while an offered word does not pass: everything before holds its value.  Latency one cycle with it.
+    advance  low while an offered word does not pass: everything before holds its value.
     """
-    sink_valid, sink_ready, sink_word = sink.valid, sink.ready, sink.word
-    word_valid = bit()
-    join = pack(clock, reset, advance, valid, results, word_valid, sink_word)
+    sink_valid, sink_ready = sink.valid, sink.ready
 
     @always_comb
     def hold():
@@ -119,10 +117,23 @@ def leave(clock, reset, advance, valid, results, sink):
             advance.next = sink_ready
 
     @always_comb
-    def offer():
+    def show():
         sink_valid.next = word_valid
 
-    return join, hold, offer
+    return hold, show
+
+
+@block
+def leave(clock, reset, advance, valid, results, sink):
+    """Join the results of all lanes into a word and offer it until it passes (SPEC HW-8).
+
+    advance  low while an offered word does not pass: everything before holds its value.  Latency one cycle with it.
+    """
+    sink_word = sink.word
+    word_valid = bit()
+    join = pack(clock, reset, advance, valid, results, word_valid, sink_word)
+    offering = offer(advance, word_valid, sink)
+    return join, offering
 
 
 @block
