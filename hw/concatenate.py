@@ -152,7 +152,7 @@ class ConcatenateStage:
     """Parameter set of a concatenation of two tensors (SPEC HW-21).
 
     left_channels, right_channels  of the sources, in all 1..1024;  height, width  1..4096
-    lanes 1..16;  format  of all.  Raises HardwareError RC-HW-CONFIG.
+    lanes 1..32;  format  of all.  Raises HardwareError RC-HW-CONFIG.
     """
 
     clauses: ClassVar[tuple[str, ...]] = ("CAT-1",)

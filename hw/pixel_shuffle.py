@@ -190,7 +190,7 @@ class PixelShuffleStage:
     """Parameter set of a pixel shuffle (SPEC HW-17).
 
     channels  of the target, 1..1024;  height, width  of the source, 1..4096, target 1..4096 too
-    rows, columns  of a block, 1..64;  lanes 1..16;  format  of source and target.
+    rows, columns  of a block, 1..64;  lanes 1..32;  format  of source and target.
     The channels of the source are those of `shuffled_channels`.
     Raises HardwareError RC-HW-CONFIG.
     """

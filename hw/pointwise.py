@@ -198,7 +198,7 @@ def plain(stage: object) -> dict[str, object]:
 class Pointwise:
     """Parameter set of an elementwise stage; the kinds of stages derive from it (SPEC HW-8).
 
-    channels 1..1024, height, width 1..4096  of all its tensors;  lanes 1..16  channels in a word
+    channels 1..1024, height, width 1..4096  of all its tensors;  lanes 1..32  channels in a word
     source, target  formats of the lanes.
     Takes a word at every edge at which it is offered, `latency` edges before that of its result.
     Raises HardwareError RC-HW-CONFIG.

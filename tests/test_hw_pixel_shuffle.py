@@ -20,6 +20,7 @@ from hw_stage_runs import (
     values,
 )
 
+from hw.checks import MAX_DEPTH
 from hw.pixel_shuffle import PixelShuffleStage, arranged, shuffled_channels
 from hw.stage import cycles
 from hw.stimulus import Stimulus
@@ -132,7 +133,7 @@ def test_what_cannot_be_built_is_refused():
     with pytest.raises(HardwareError, match="height must be an integer") as caught:
         PixelShuffleStage(3, 1000, 1, 5, 1, 2, S8)
     assert caught.value.code == "RC-HW-CONFIG"
-    with pytest.raises(HardwareError, match="the row buffer needs 2097152 words, 1048576 is the limit"):
-        PixelShuffleStage(1024, 1, 1024, 1, 1, 1, S8)
+    with pytest.raises(HardwareError, match=f"the row buffer needs {1 << 27} words, {MAX_DEPTH} is the limit"):
+        PixelShuffleStage(1024, 1, 4096, 16, 1, 1, S8)
     with pytest.raises(HardwareError, match="rows must be an integer"):
         PixelShuffleStage(1, 1, 1, 0, 1, 1, S8)
