@@ -207,7 +207,7 @@ def check(step, steps, taken, need, word, state, words_left, nibbles_left, symbo
             if symbol > highest_symbol or symbol < lowest_symbol:
                 wrong.next = bad_symbol
         elif step == steps.AT_END:
-            if not state[lowest] or state[lowest:] != 0 or state[top:middle] != 0:
+            if state[lowest:] != 0 or state[top:middle] != 0:  # it is 2**31 or more
                 wrong.next = bad_state
             elif words_left != 0:
                 wrong.next = surplus
