@@ -257,7 +257,7 @@ class NormStage:
 
     channels  1..1024;  height, width  of the tile, 1..4096
     source_format, sink_format  2..16 bits;  gamma_format  unsigned, 1..16 bits;  norm_format  signed, 2..48 bits
-    squared, norm_shift  how the divisor follows from the norm;  lanes_in, lanes_out  channels in a word, 1..16
+    squared, norm_shift  how the divisor follows from the norm;  lanes_in, lanes_out  channels in a word, 1..MAX_LANES
     offset_bits  signed, hold every offset.
     Raises HardwareError RC-HW-CONFIG.
     """
