@@ -198,6 +198,10 @@ class RansStage:
         """
         return replace(self, work=tuple(payload_work(payload, rows, tables)))
 
+    def at_most(self) -> RansStage:
+        """The same decoder, which tells the time of symbols without escapes, all in the longest row (SPEC HW-6)."""
+        return replace(self, work=(Work(levels(self.escape), (False,)),) * self.count)
+
     @property
     def block(self) -> Callable[..., Any]:
         """The decoder."""
@@ -260,6 +264,11 @@ class RansStage:
         """
         escapes = sum(len(work.refills) - 2 + ESCAPE_CYCLES for work in self.work if work.escaped)
         return FIRST_WORDS + sum(SYMBOL_CYCLES + work.levels for work in self.work) + escapes
+
+    @property
+    def interval(self) -> int:
+        """Edges between payloads that follow each other, on the same conditions (SPEC HW-6)."""
+        return self.cycles + 1
 
     def schedule(self, offered: Sequence[Sequence[int]]) -> Schedule:
         """When words, rows and symbols pass, of the payload that `knowing` was given.

@@ -151,13 +151,14 @@ def to_planes(clock, reset, load, first_select, sources, sink, fault, stage):
     source_word = sources[0].word
     sink_valid, sink_ready, sink_word = sink.valid, sink.ready, sink.word
     launch, store, final, reading, fetch, advance = bit(), bit(), bit(), bit(), bit(), bit()
-    read_valid, value_valid, restart = bit(), bit(), bit()
+    read_valid, value_valid, restart, done = bit(), bit(), bit(), bit()
+    base = unsigned(address_bits(depth))
     lane, read_lane = unsigned(address_bits(lanes)), unsigned(address_bits(lanes))
     place, store_address = unsigned(address_bits(depth)), unsigned(address_bits(depth))
     words = [unsigned(bits) for _ in range(lanes)]
     value = unsigned(bits)
 
-    filling = fill(clock, reset, sources[0], reading, launch, store, store_address, depth)
+    filling = fill(clock, reset, sources[0], reading, done, launch, store, store_address, base, depth, 1)
     walker = planes_walker(clock, restart, fetch, place, lane, final, stage)
     banks = []
     for p in range(lanes):
@@ -169,6 +170,9 @@ def to_planes(clock, reset, load, first_select, sources, sink, fault, stage):
         restart.next = reset
         advance.next = sink_ready or not value_valid
         fetch.next = reading and (sink_ready or not value_valid)
+        done.next = False
+        if reading and final:
+            done.next = sink_ready or not value_valid
 
     @always_comb
     def offer():
@@ -204,7 +208,7 @@ def to_planes(clock, reset, load, first_select, sources, sink, fault, stage):
 class Transpose:
     """Parameter set of both stages, which derive from it (SPEC HW-13).
 
-    channels 1..1024, height, width 1..4096  of the tensor;  lanes 1..16  channels in a word of it;  format  of a value.
+    channels 1..1024, height, width 1..4096  of the tensor;  lanes 1..32  channels in a word of it;  format  of a value.
     Takes a tensor, and then gives it a word each cycle.  Raises HardwareError RC-HW-CONFIG.
     """
 
@@ -263,6 +267,11 @@ class Transpose:
     def shape_text(self) -> str:
         """The tensor for a title."""
         return f"{self.channels} channels of {self.height}x{self.width} in {self.format}"
+
+    @property
+    def interval(self) -> int:
+        """Edges between tensors that follow each other: one comes in, then goes out (SPEC HW-6)."""
+        return self.planes.words + self.pixels.words
 
     def timing(self, source: Sequence[int], words: int) -> Schedule:
         """Takes the tensor as it comes, then gives that many words."""

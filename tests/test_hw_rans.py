@@ -355,6 +355,28 @@ def test_schedule_waits_for_late_words_and_rows(slow):
     assert schedule.offered == tuple(passed)
 
 
+def test_payloads_follow_each_other_at_the_interval():
+    symbols, rows = (array[:, :, :30] for array in case())
+    payload = encode(symbols, rows, tables())
+    stimulus = stimulus_of(payload, rows, tables())
+    stage = stimulus.stage.knowing(payload, rows.ravel().tolist(), tables())
+    for number, log in enumerate(simulate(stimulus, runs=3, flow=True)):
+        assert log.words == stimulus.words
+        assert log.cycles == [edge + number * stage.interval for edge in stimulus.cycles]
+
+
+def test_time_without_escapes_is_bounded():
+    """`at_most` is met by the last regular symbols of the longest row, and by no other without an escape."""
+    stage, _ = RansStage.of(tables(), 3)
+    assert stage.at_most().cycles == cycles(stage.at_most()) == 3 + 3 * (7 + 6)
+    for index, met in ((9, True), (8, False)):
+        rows = np.full((1, 1, 3), index)
+        symbols = rows * 0 + OFFSETS[index]
+        assert (
+            stimulus_of(encode(symbols, rows, tables()), rows, tables()).cycles[-1] == stage.at_most().cycles
+        ) == met
+
+
 def test_time_without_a_payload_is_refused():
     stage, _ = RansStage.of(tables(), 3)
     with pytest.raises(HardwareError, match="depends on the payload, and none was given"):

@@ -116,6 +116,17 @@ def test_a_word_each_cycle_after_the_last_is_taken(kind):
     assert schedule.offered == tuple(range(2 * taken + 1, 2 * taken + 1 + given))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tensors_follow_each_other_at_the_interval(shape, kind):
+    stimulus = stimulus_of(kind, shape, S8)
+    stage = stimulus.stage
+    assert stage.interval == stage.sources[0].words + stage.sink.words
+    for number, log in enumerate(simulate(stimulus, runs=3, flow=True)):
+        assert log.words == stimulus.words
+        assert log.cycles == [edge + number * stage.interval for edge in stimulus.cycles]
+
+
 MUTANTS = {
     ToPixels: {
         "places of one group": Mutant(r"(_place <= \(\w+_place \+ )4", r"\g<1>1"),
