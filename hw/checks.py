@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from refcodec.errors import HardwareError
 
-MAX_LANES = 16
+MAX_LANES = 32
 MAX_SIZE = 4096  # rows and columns of a tensor
 MAX_CHANNELS = 1024
-MAX_DEPTH = 1 << 20  # words of one memory; keeps every address literal below 2**30
+MAX_DEPTH = 1 << 26  # words of one memory; keeps every address literal below 2**30
+MAX_BUILT_DEPTH = 1 << 20  # of one that is simulated or converted: MyHDL keeps a signal for each
 
 
 def require(condition: bool, message: str) -> None:

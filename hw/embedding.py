@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from myhdl import always, always_comb, block, instance, intbv
+from myhdl import always_comb, block, instance, intbv
 
 from hw.checks import MAX_DEPTH, require
 from hw.elaboration import address_bits, bit, unsigned
@@ -78,7 +78,7 @@ def embedding_stage(clock, reset, load, first_select, sources, sink, fault, stag
                 elif number_valid:
                     if number < frames:
                         first[:] = number * words
-                        address.next = first[len(address):]
+                        address.next = first[len(address) :]
                         left.next = words
                         running.next = True
                     else:
@@ -156,6 +156,11 @@ class EmbeddingStage:
     def buffers(self) -> Mapping[str, Memory]:
         """None."""
         return {}
+
+    @property
+    def interval(self) -> int:
+        """Edges between numbers that follow each other (SPEC HW-6)."""
+        return self.sink.words + 1
 
     def schedule(self, offered: Sequence[Sequence[int]]) -> Schedule:
         """A word at every edge, from two after the number on."""

@@ -86,7 +86,7 @@ class EngineParameters:
     activation  2..16 bits;  weight  signed, 2..16 bits;  accumulator  signed, up to 48 bits
     output  2..16 bits, or None where raw accumulators come out
     multiplier_bits  with the accumulator at most 63 bits
-    pi, po  input and output lanes, 1..16;  banks  tiles that the activation memory holds, 1 or 2.
+    pi, po  input and output lanes, 1..32;  banks  tiles that the activation memory holds, 1 or 2.
     Raises HardwareError RC-HW-CONFIG.
     """
 
@@ -291,6 +291,12 @@ class EngineParameters:
         Exact for an engine whose results are never held.
         """
         return self.steps + self.latency
+
+    @property
+    def interval(self) -> int:
+        """Edges between tiles that follow each other, where words wait and results are never held (SPEC HW-6)."""
+        (source,) = self.sources
+        return source.words + self.cycles if self.banks == 1 else max(source.words, self.cycles + 1)
 
     def result_cycles(self) -> Iterator[int]:
         """The same for every result (SPEC HW-6)."""

@@ -20,7 +20,7 @@ from refcodec.program.program import Program
 
 HALF_PERIOD = 5
 GAP_CHANCE = 0.3  # of a cycle in which nothing is loaded, offered or taken, under a seed
-QUIET = 20  # cycles after the last word in which no other may come
+QUIET = 64  # cycles after the last word in which no other may come
 
 
 @dataclass(slots=True)
@@ -208,7 +208,16 @@ def simulate_layer(
     seed  of random gaps and back-pressure, none of either without it;  runs  how often to run what was loaded.
     Raises HardwareError RC-HW-CONFIG, ShapeError, RangeError, FileError.
     """
-    stimulus = layer_stimulus(program, layer, x, pi, po)
+    return simulate_and_judge(layer_stimulus(program, layer, x, pi, po), vcd, seed, runs)
+
+
+def simulate_and_judge(
+    stimulus: Stimulus, vcd: str | Path | None = None, seed: int | None = None, runs: int = 1
+) -> SimulationResult:
+    """Simulate a stage whose sink carries a tensor, and compare it with the golden one (SPEC HW-6).
+
+    Arguments as of `simulate_layer`.  Raises HardwareError RC-HW-CONFIG, FileError.
+    """
     try:
         logs = simulate(stimulus, Path(vcd) if vcd else None, seed, runs)
     except OSError as error:

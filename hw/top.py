@@ -7,6 +7,7 @@ from typing import Any
 
 from myhdl import block
 
+from hw.checks import MAX_BUILT_DEPTH, require
 from hw.elaboration import address_bits, bit, unsigned
 from hw.memory import LoadPort
 from hw.stage import Stage
@@ -38,7 +39,7 @@ class Widths:
 
 @dataclass(slots=True)
 class Ports:
-    """The ports of a stage as MyHDL signals (SPEC HW-8)."""
+    """The ports of a stage as MyHDL signals (SPEC HW-8).  Raises HardwareError RC-HW-CONFIG for memories too deep."""
 
     stage: Stage
     clock: Any = field(default_factory=bit)
@@ -49,6 +50,9 @@ class Ports:
     sink: Stream = field(init=False)
 
     def __post_init__(self) -> None:
+        for name, memory in (*self.stage.memories.items(), *self.stage.buffers.items()):
+            words = memory.depth
+            require(words <= MAX_BUILT_DEPTH, f"the {name} memory has {words} words, {MAX_BUILT_DEPTH} are built")
         widths = Widths.of(self.stage)
         fields = (unsigned(n) for n in (widths.select, widths.lane, widths.address, widths.data))
         self.load = LoadPort(bit(), *fields)

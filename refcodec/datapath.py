@@ -121,6 +121,14 @@ def layer_input(decoder: Decoder, layer: str, taps: Taps, tile: tuple[int, int] 
     if layer not in known:
         raise HardwareError("RC-HW-CONFIG", f"no layer {layer!r}; there are {', '.join(known)}")
     x = taps[known[layer].operation(layer).reads[0]]
+    return middle(x, tile)
+
+
+def middle(x: np.ndarray, tile: tuple[int, int] | None) -> np.ndarray:
+    """The middle (C, height, width) of a tensor (C, H, W), or all of it.
+
+    Raises HardwareError RC-HW-CONFIG for a tile larger than the tensor.
+    """
     if tile is None:
         return x
     if not all(1 <= wanted <= size for wanted, size in zip(tile, x.shape[1:], strict=True)):

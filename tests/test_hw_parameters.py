@@ -39,11 +39,11 @@ GOOD = EngineParameters(
 )
 
 REFUSED = [
-    ({"pi": 0}, "PI must be an integer 1..16, got 0"),
-    ({"pi": 17}, "PI must be an integer 1..16, got 17"),
-    ({"po": 17}, "PO must be an integer 1..16, got 17"),
-    ({"po": np.int64(4)}, "PO must be an integer 1..16"),
-    ({"pi": True}, "PI must be an integer 1..16, got True"),
+    ({"pi": 0}, "PI must be an integer 1..32, got 0"),
+    ({"pi": 33}, "PI must be an integer 1..32, got 33"),
+    ({"po": 33}, "PO must be an integer 1..32, got 33"),
+    ({"po": np.int64(4)}, "PO must be an integer 1..32"),
+    ({"pi": True}, "PI must be an integer 1..32, got True"),
     ({"kernel": 10, "padding": 0}, "kernel must be an integer 1..9, got 10"),
     ({"stride": 5}, "stride must be an integer 1..4, got 5"),
     ({"padding": 3}, "padding must be an integer 0..2, got 3"),
@@ -61,7 +61,10 @@ REFUSED = [
     ({"accumulator": IntFormat(32, False)}, "accumulators must be signed, got u32"),
     ({"output": IntFormat(17, False)}, "outputs need 2..16 bits, got u17"),
     ({"multiplier_bits": 32}, "multiplier bits must be an integer 1..31, got 32"),
-    ({"height": 4096, "width": 4096}, "the activation memory needs 33554432 words, 1048576 is the limit"),
+    (
+        {"height": 4096, "width": 4096, "in_channels": 1024, "pi": 1},
+        "memory needs 17179869184 words, 67108864 is the limit",
+    ),
 ]
 
 
@@ -75,7 +78,7 @@ def test_parameters_that_cannot_be_built_are_refused(change, message):
 
 @pytest.mark.parametrize(
     ("lanes", "language", "error"),
-    [((17, 4), "verilog", HardwareError), ((2, 0), "vhdl", HardwareError), ((2, 4), "systemc", HardwareError)],
+    [((33, 4), "verilog", HardwareError), ((2, 0), "vhdl", HardwareError), ((2, 4), "systemc", HardwareError)],
 )
 def test_refused_conversion_writes_nothing(lanes, language, error, tmp_path):
     program, x = small_layer(Case())

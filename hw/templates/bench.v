@@ -11,7 +11,7 @@ module bench (
     localparam [WORD_BITS-1:0] MASK = {{sink_bits}}'h{{mask}};
     localparam LOADS = {{loads}};
     localparam LIMIT = {{limit}};
-    localparam QUIET = 20;
+    localparam QUIET = 64;
     localparam RESETTING = 0, LOADING = 1, STARTING = 2, RUNNING = 3, ENDING = 4, FINISHED = 5;
 
     reg [{{line_bits}}-1:0] load [0:{{load_lines}}-1];

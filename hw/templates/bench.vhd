@@ -18,7 +18,7 @@ architecture simulation of bench is
     constant MASK: std_logic_vector({{sink_digits}} * 4 - 1 downto 0) := x"{{mask}}";
     constant LOADS: natural := {{loads}};
     constant LIMIT: positive := {{limit}};
-    constant QUIET: positive := 20;
+    constant QUIET: positive := 64;
 
     type states is (RESETTING, LOADING, STARTING, RUNNING, FINISHED);
     signal stopped: boolean := false;

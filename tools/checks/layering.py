@@ -30,6 +30,7 @@ LAYERS = (
     "vectorgen",
     "hw",
     "datapath",
+    "designs",
     "demo",
     "cli",
     "__main__",
