@@ -13,14 +13,15 @@ from hw.clip import clip
 from hw.elaboration import address_bits, bit, bus, limits, signed, unsigned
 from hw.memory import memory
 from hw.pointwise import Pointwise, enter, follow_valid, leave, operation_of, take
-from hw.requantise import SHIFT_BITS, WIDE_BITS
+from hw.requantise import SHIFT_BITS
 from hw.stage import Images, Memory
 from hw.stream import StreamFormat, pack_lanes
 from refcodec.formats import IntFormat
 from refcodec.program.operations import Add
 from refcodec.program.program import Program
 
-MULTIPLIER_BITS = 32  # signed; the operation has proven that no sum leaves WIDE_BITS (SPEC ADD-2)
+WIDE_BITS = 64  # signed; the operation has proven that no sum leaves it (SPEC ADD-2)
+MULTIPLIER_BITS = 32  # signed
 MAX_TARGET_BITS = 30  # the limits of the clip are literals of the emitted HDL
 SUM, ROUNDED, SCALED, CLIPPED = range(4)  # what each cycle after that of the products computes
 STAGES = 5

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from myhdl import always, always_comb, block, instance, intbv
 
 from hw.checks import MAX_DEPTH, require, require_range
-from hw.convolution import flow, pack
+from hw.convolution import pack
 from hw.elaboration import address_bits, bit, limits, signed, unsigned
 from hw.fill import fill
 from hw.memory import ram
-from hw.pointwise import check_tensor, follow_valid, follow_value, operation_of, plain
+from hw.pointwise import check_tensor, follow_valid, follow_value, offer, operation_of, plain
 from hw.stage import Images, Memory, Schedule
 from hw.stream import StreamFormat
 from refcodec.fixed import line_taps
@@ -301,6 +301,37 @@ def weigh_lane(clock, advance, stages, first, scaled, word, weight, sample, lane
 
 
 @block
+def count_words(clock, reset, launch, running, done, word_valid, sink, words):
+    """Know when a run is over (SPEC HW-22).
+
+    running  from `launch` until the last of `words` words passes, which is `done`.
+    """
+    sink_ready = sink.ready
+    last_word = int(words - 1)
+    words_left = unsigned(address_bits(int(words)))
+
+    @always_comb
+    def finish():
+        done.next = False
+        if word_valid and words_left == 0:
+            done.next = sink_ready
+
+    @always(clock.posedge)
+    def count():
+        if reset:
+            running.next = False
+        elif launch:
+            running.next = True
+            words_left.next = last_word
+        elif done:
+            running.next = False
+        elif word_valid and sink_ready:
+            words_left.next = words_left - 1
+
+    return finish, count
+
+
+@block
 def resize_stage(clock, reset, load, first_select, sources, sink, fault, stage):
     """Take a tensor, then give every result from the four samples beside it (SPEC HW-22, RES-2).
 
@@ -309,7 +340,7 @@ def resize_stage(clock, reset, load, first_select, sources, sink, fault, stage):
     lanes, form, start, division = stage.lanes, stage.format, stage.start, stage.division
     words, sink_words = stage.sources[0].words, stage.sink.words
     source = sources[0]
-    source_word, sink_valid, sink_ready, sink_word = source.word, sink.valid, sink.ready, sink.word
+    source_word, sink_word = source.word, sink.word
     launch, running, done, advance, word_valid = bit(), bit(), bit(), bit(), bit()
     store, fetch, located, first, last, scaled, results_valid = (bit() for _ in range(7))
     stages, lasts = ([bit() for _ in range(SUMMED + 1)] for _ in range(2))
@@ -323,7 +354,8 @@ def resize_stage(clock, reset, load, first_select, sources, sink, fault, stage):
 
     tile = fill(clock, reset, source, running, done, launch, store, store_address, base, words, 1)
     buffer = ram(clock, store, store_address, source_word, fetch, address, word, words)
-    run = flow(clock, reset, launch, running, done, advance, word_valid, sink_valid, sink_ready, sink_words)
+    run = count_words(clock, reset, launch, running, done, word_valid, sink, sink_words)
+    offering = offer(advance, word_valid, sink)
     steps = walk_samples(clock, reset, advance, launch, located, first, last, address, row_weight, column_weight, stage)
     follow_stages = follow_valid(clock, reset, advance, located, stages)
     follow_firsts = follow_value(clock, advance, first, firsts)
@@ -350,7 +382,7 @@ def resize_stage(clock, reset, load, first_select, sources, sink, fault, stage):
             results_valid.next = scaled
 
     return (
-        tile, buffer, run, steps, follow_stages, follow_firsts, follow_lasts, units, gathering, read, follow,
+        tile, buffer, run, offering, steps, follow_stages, follow_firsts, follow_lasts, units, gathering, read, follow,
     )  # fmt: skip
 
 
