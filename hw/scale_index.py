@@ -20,7 +20,6 @@ from refcodec.program.operations import ScaleIndex
 from refcodec.program.program import Program
 
 INDEX_FORMAT = IntFormat(6, False)
-LEVELS = INDEX_FORMAT.bits  # of the search among 2**LEVELS - 1 thresholds
 
 
 @block
@@ -106,9 +105,9 @@ def threshold_search(clock, load, first_select, lane, advance, reads, groups, va
 
 
 @block
-def scale_index_stage(clock, reset, load, first_select, sources, sink, fault, stage):
-    """Count the thresholds below every lane (SPEC HW-14, SCALE-1)."""
-    lanes, depth, levels, bits = stage.lanes, stage.groups, LEVELS, stage.threshold_bits
+def count_below(clock, reset, load, first_select, sources, sink, fault, stage):
+    """Count the thresholds of its channel below every lane (SPEC HW-14, SCALE-1)."""
+    lanes, depth, levels, bits = stage.lanes, stage.groups, stage.target.bits, stage.threshold_bits
     form = stage.source
     word = sources[0].word
     advance, passes, valid = bit(), bit(), bit()
@@ -138,13 +137,17 @@ def scale_index_stage(clock, reset, load, first_select, sources, sink, fault, st
 def threshold_images(thresholds: np.ndarray, lanes: int, form: IntFormat) -> Images:
     """The words of the memory of each level, lane after lane: [channel group][digits of the index so far] (SPEC HW-14).
 
-    thresholds  (C, 63) that never decrease;  form  of the accumulators, beyond which a threshold counts as its end.
+    thresholds  (C, n) that never decrease, the search having the levels that count to n;  form  of the accumulators:
+    a threshold beyond its ends counts as the end, and one that is missing is never passed.
     """
-    limited = pad_channels(np.clip(thresholds, form.lo - 1, form.hi), lanes)
-    by_lane = limited.reshape(-1, lanes, limited.shape[1]).swapaxes(0, 1)
+    levels = thresholds.shape[1].bit_length()
+    missing = (1 << levels) - 1 - thresholds.shape[1]
+    limited = np.clip(thresholds, form.lo - 1, form.hi)
+    full = pad_channels(np.pad(limited, ((0, 0), (0, missing)), constant_values=form.hi), lanes)
+    by_lane = full.reshape(-1, lanes, full.shape[1]).swapaxes(0, 1)
     images = {}
-    for level in range(LEVELS):
-        first, step = (1 << LEVELS - 1 - level) - 1, 1 << LEVELS - level
+    for level in range(levels):
+        first, step = (1 << levels - 1 - level) - 1, 1 << levels - level
         values = by_lane[:, :, first::step].ravel().tolist()
         images[f"threshold_{level}"] = [pack_lanes([value], form.bits + 1) for value in values]
     return images
@@ -162,7 +165,12 @@ class ScaleIndexStage(Pointwise):
     def __post_init__(self) -> None:
         Pointwise.__post_init__(self)
         require(self.target == INDEX_FORMAT, f"scale indexes are {INDEX_FORMAT}, got {self.target}")
-        require(self.groups << LEVELS - 1 <= MAX_DEPTH, f"thresholds of {self.groups} groups exceed {MAX_DEPTH} words")
+        self.check_depth()
+
+    def check_depth(self) -> None:
+        """Raise HardwareError RC-HW-CONFIG where the last level, which holds half of the thresholds, is too large."""
+        depth = self.groups << self.target.bits - 1
+        require(depth <= MAX_DEPTH, f"thresholds of {self.groups} groups exceed {MAX_DEPTH} words")
 
     @classmethod
     def of(cls, program: Program, name: str, height: int, width: int, lanes: int) -> tuple[ScaleIndexStage, Images]:
@@ -178,7 +186,7 @@ class ScaleIndexStage(Pointwise):
     @property
     def block(self) -> Callable[..., Any]:
         """The stage."""
-        return scale_index_stage
+        return count_below
 
     @property
     def title(self) -> str:
@@ -193,12 +201,12 @@ class ScaleIndexStage(Pointwise):
     @property
     def unit_latency(self) -> int:
         """One cycle for each level."""
-        return LEVELS
+        return self.target.bits
 
     @property
     def memories(self) -> dict[str, Memory]:
         """The thresholds of each level of the search."""
         return {
             f"threshold_{level}": Memory(self.threshold_bits, self.groups << level, self.lanes)
-            for level in range(LEVELS)
+            for level in range(self.target.bits)
         }

@@ -154,13 +154,11 @@ MUTANTS = {
     "not below but at": Mutant(r"(_above = \(\w+(?:\[\d\])?) > ", r"\1 >= "),
     "first level not below but at": Mutant(r"(search\d_index = \(\w+) > ", r"\1 >= "),
     "thresholds unsigned": Mutant(r"\$signed\((load_data\[)(\d+)-1:0\]\)", r"(\g<1>\2-2:0])"),
-    "group of another word": Mutant(r"\{\w+_later_groups\[2\], ", "{scale_index_stage0_later_groups[1], "),
+    "group of another word": Mutant(r"\{\w+_later_groups\[2\], ", "{count_below0_later_groups[1], "),
     "value of another word": Mutant(r"(_above = \(\w+_later)\[3\]", r"\1[2]"),
     "digit forgotten": Mutant(r"(_known) <= (\w+_next_level\d_index);", r"\1 <= \2 & ~1;"),
     "levels exchanged": Mutant(r"load_select == 4\b", "load_select == 5"),
-    "result while held": Mutant(
-        r"if \(\(\w+_advance && \w+_stages\[4\]\)\)", "if (scale_index_stage0_stages[4])", True
-    ),
+    "result while held": Mutant(r"if \(\(\w+_advance && \w+_stages\[4\]\)\)", "if (count_below0_stages[4])", True),
 }
 
 
