@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from myhdl import always, block
+from myhdl import always, always_comb, block
 
-from hw.elaboration import signed, unsigned
+from hw.elaboration import bit, signed, unsigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ def memory(clock, load, select, lane, advance, read, address, word, depth):
 
     select, lane  the values of the load port that address this memory
     address  below `depth` while `read`;  word  receives the word, which has its format.
-    Latency one cycle with `advance` and `read`, one word a cycle.
+    Latency one cycle with `advance` and `read`, one word a cycle; not at an edge that loads a word of this memory, so
+    that a block memory needs nothing around it for the case that both meet.
     """
     width = len(word)
     select = int(select)
@@ -57,23 +58,29 @@ def memory(clock, load, select, lane, advance, read, address, word, depth):
     load_address, load_data = load.address, load.data
     cells = [signed(width) if is_signed else unsigned(width) for _ in range(int(depth))]
 
+    write = bit()
+
+    @always_comb
+    def choose():
+        write.next = load_valid and load_select == select and load_lane == lane
+
     if is_signed:
 
         @always(clock.posedge)
         def store():
-            if load_valid and load_select == select and load_lane == lane:
+            if write:
                 cells[load_address].next = load_data[width:].signed()
 
     else:
 
         @always(clock.posedge)
         def store():
-            if load_valid and load_select == select and load_lane == lane:
+            if write:
                 cells[load_address].next = load_data[width:]
 
     @always(clock.posedge)
     def fetch():
-        if advance and read:
+        if advance and read and not write:
             word.next = cells[address]
 
-    return store, fetch
+    return choose, store, fetch

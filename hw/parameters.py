@@ -8,7 +8,7 @@ from typing import Any
 
 from hw.checks import MAX_CHANNELS, MAX_DEPTH, MAX_LANES, MAX_SIZE, require, require_range
 from hw.convolution import convolution_engine
-from hw.requantise import SHIFT_BITS
+from hw.requantise import SHIFT_BITS, STAGES
 from hw.stage import Memory, Schedule
 from hw.stream import StreamFormat
 from refcodec.errors import HardwareError
@@ -271,9 +271,9 @@ class EngineParameters:
     def latency(self) -> int:
         """Cycles from the issue of a step until its output word may be accepted (SPEC HW-6).
 
-        Address, memory, product, PI-adder levels, accumulate, [product, round, shift, clip,] word, accept.
+        Start, place, address, memory, operands, product, PI-adder levels, accumulate, [requantise,] word, offer.
         """
-        return 5 + self.tree_levels + (4 if self.output else 0)
+        return 9 + self.tree_levels + (STAGES if self.output else 0)
 
     def _axis_taps(self, size: int) -> int:
         taps = self.plan.taps

@@ -39,7 +39,7 @@ def axis(
 
     rewind  back to output 0;  next_output  to the following output;  rewind_taps  to its first tap;  next_tap
     each acts at the clock edge, the leftmost one wins.
-    phase  output coordinate modulo the phases;  tap_last, output_last  no further tap, output
+    phase  output coordinate modulo the phases;  tap_last, output_last  no further tap, output, both registers
     in_range  the tap lies inside the picture;  offset  its coordinate times `unit`.
     """
     size = int(size)
@@ -48,9 +48,14 @@ def axis(
     first_offset = int(first * unit)
     tap_step = int(plan.tap_step)
     tap_offset = int(tap_step * unit)
-    last_output = int(outputs - 1)
+    single_output = bool(outputs == 1)
+    before_last = max(0, int(outputs - 2))
     last_phase = int(plan.phases - 1)
-    limit_table = tuple(int(taps - 1) for taps in plan.taps)
+    # How many taps follow the first one, in the phase of this output and in that of the next.
+    rest_table = tuple(int(taps - 1) for taps in plan.taps)
+    next_rest_table = (*rest_table[1:], rest_table[0])
+    first_rest = rest_table[0]
+    first_single = bool(first_rest == 0)
     step_table = tuple(int(step) for step in plan.step)
     step_offset_table = tuple(int(step * unit) for step in plan.step)
     reach = int(size + 2 * max(max(plan.taps), max(plan.step), -first) + 2)
@@ -60,21 +65,16 @@ def axis(
     offset_lo, offset_hi = limits(offset_bits)
 
     coordinate = unsigned(address_bits(int(outputs)))
-    tap = unsigned(address_bits(max(plan.taps)))
+    rest, next_rest, taps_left = (unsigned(address_bits(max(plan.taps))) for _ in range(3))
     start = signed(position_bits)
     position = signed(position_bits)
     start_offset = signed(offset_bits)
-    tap_limit = unsigned(address_bits(max(plan.taps)))
     start_step = signed(position_bits)
     offset_step = signed(offset_bits)
-    limit_rom = rom(phase, tap_limit, limit_table)
+    rest_rom = rom(phase, rest, rest_table)
+    next_rest_rom = rom(phase, next_rest, next_rest_table)
     step_rom = rom(phase, start_step, step_table)
     offset_rom = rom(phase, offset_step, step_offset_table)
-
-    @always_comb
-    def compare():
-        tap_last.next = tap == tap_limit
-        output_last.next = coordinate == last_output
 
     @always_comb
     def bound():
@@ -90,8 +90,10 @@ def axis(
             yield clock.posedge
             if rewind:
                 coordinate.next = 0
+                output_last.next = single_output
                 phase.next = 0
-                tap.next = 0
+                taps_left.next = first_rest
+                tap_last.next = first_single
                 start.next = first
                 start_offset.next = first_offset
                 position.next = first
@@ -100,25 +102,29 @@ def axis(
                 target[:] = start + start_step
                 target_offset[:] = start_offset + offset_step
                 coordinate.next = coordinate + 1
+                output_last.next = coordinate == before_last
                 if phase == last_phase:
                     phase.next = 0
                 else:
                     phase.next = phase + 1
-                tap.next = 0
+                taps_left.next = next_rest
+                tap_last.next = next_rest == 0
                 start.next = target
                 start_offset.next = target_offset
                 position.next = target
                 offset.next = target_offset
             elif rewind_taps:
-                tap.next = 0
+                taps_left.next = rest
+                tap_last.next = rest == 0
                 position.next = start
                 offset.next = start_offset
             elif next_tap:
-                tap.next = tap + 1
+                taps_left.next = taps_left - 1
+                tap_last.next = taps_left == 1
                 position.next = position + tap_step
                 offset.next = offset + tap_offset
 
-    return limit_rom, step_rom, offset_rom, compare, bound, walk
+    return rest_rom, next_rest_rom, step_rom, offset_rom, bound, walk
 
 
 @block
@@ -186,11 +192,13 @@ def walker(
     launch  begin a run;  valid  a step is present: first, last  of its output word;  in_picture  the tap lies inside
     base  address of the tile, constant from `launch` to the last step
     activation_address  of the tap and channel group, zero outside;  weight_address  in visit order;  output_group.
-    Latency: the first step is present two cycles after `launch`; then one step a cycle with `advance`, without a gap.
+    Latency: the first step is present three cycles after `launch`; then one step a cycle with `advance`, without a gap.
     """
     plan = parameters.plan
-    last_channel = int(parameters.in_groups - 1)
-    last_group = int(parameters.out_groups - 1)
+    single_channel = bool(parameters.in_groups == 1)
+    before_last_channel = max(0, int(parameters.in_groups - 2))
+    single_group = bool(parameters.out_groups == 1)
+    before_last_group = max(0, int(parameters.out_groups - 2))
     activation_bits = len(activation_address)
     # A tap lies less than two kernels and two strides outside the picture.
     reach = 2 * (parameters.kernel + parameters.stride)
@@ -205,6 +213,13 @@ def walker(
     channel_address = unsigned(activation_bits)
     word_group = unsigned(address_bits(parameters.out_groups))
     word_address = unsigned(len(weight_address))
+    channel_last, group_last = bit(), bit()
+    # The step on its way from the counters to the outputs, one cycle later.
+    placed, placed_first, placed_last, placed_inside = bit(), bit(), bit(), bit()
+    placed_group = unsigned(address_bits(parameters.out_groups))
+    placed_weight = unsigned(len(weight_address))
+    placed_channel = unsigned(activation_bits)
+    pixel_address = signed(offset_bits)
     channel_end, word_end, row_end, run_end = bit(), bit(), bit(), bit()
     row_rewind, row_next_output, row_rewind_taps, row_next_tap = bit(), bit(), bit(), bit()
     column_rewind, column_next_output, column_rewind_taps, column_next_tap = bit(), bit(), bit(), bit()
@@ -245,14 +260,14 @@ def walker(
         column_next_tap.next = False
         if running and advance:
             step.next = True
-            if channel == last_channel:
+            if channel_last:
                 channel_end.next = True
                 if column_tap_last:
                     column_rewind_taps.next = True
                     if row_tap_last:
                         row_rewind_taps.next = True
                         word_end.next = True
-                        if word_group == last_group:
+                        if group_last:
                             if column_output_last:
                                 column_rewind.next = True
                                 row_end.next = True
@@ -275,23 +290,44 @@ def walker(
             running.next = True
             first_step.next = True
             channel.next = 0
+            channel_last.next = single_channel
             channel_address.next = base
             word_group.next = 0
+            group_last.next = single_group
         elif step:
             first_step.next = word_end
             if channel_end:
                 channel.next = 0
+                channel_last.next = single_channel
                 channel_address.next = base
             else:
                 channel.next = channel + 1
+                channel_last.next = channel == before_last_channel
                 channel_address.next = channel_address + 1
             if word_end:
-                if word_group == last_group:
+                if group_last:
                     word_group.next = 0
+                    group_last.next = single_group
                 else:
                     word_group.next = word_group + 1
+                    group_last.next = word_group == before_last_group
             if run_end:
                 running.next = False
+
+    @always(clock.posedge)
+    def locate():
+        if reset:
+            placed.next = False
+        elif advance:
+            placed.next = running
+            if running:
+                placed_first.next = first_step
+                placed_last.next = word_end
+                placed_group.next = word_group
+                placed_weight.next = word_address
+                placed_channel.next = channel_address
+                placed_inside.next = row_in_range and column_in_range
+                pixel_address.next = row_offset + column_offset
 
     @instance
     def issue():
@@ -302,19 +338,18 @@ def walker(
             if reset:
                 valid.next = False
             elif advance:
-                valid.next = running
-                if running:
-                    first.next = first_step
-                    last.next = word_end
-                    output_group.next = word_group
-                    weight_address.next = word_address
-                    in_picture.next = False
+                valid.next = placed
+                if placed:
+                    first.next = placed_first
+                    last.next = placed_last
+                    output_group.next = placed_group
+                    weight_address.next = placed_weight
+                    in_picture.next = placed_inside
                     activation_address.next = 0
-                    if row_in_range and column_in_range:
-                        address[:] = row_offset + column_offset
-                        term[:] = channel_address
+                    if placed_inside:
+                        address[:] = pixel_address
+                        term[:] = placed_channel
                         address[:] = address + term
-                        in_picture.next = True
                         activation_address.next = address[activation_bits:]
 
-    return rows, columns, weights, carry, count, issue
+    return rows, columns, weights, carry, count, locate, issue

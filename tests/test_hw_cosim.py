@@ -22,9 +22,13 @@ CASE = Case(
 
 # name: (pattern, replacement, whether only stress shows it)
 MUTANTS = {
-    "no rounding constant": (r"(lane\d_rounded <= )\((\w+_product) \+ \w+_half\)", r"\1\2", False),
-    "rounding constant doubled": (r"(lane\d_half <= )\$signed\(power >>> 1\)", r"\1power", False),
-    "logical shift": (r"(lane\d_rounded) >>> ", r"\1 >> ", False),
+    "no rounding constant": (r"total = \(total \+ 1\);", "", False),
+    "rounding constant doubled": (r"total = \(total \+ 1\);", "total = (total + 2);", False),
+    "logical shift": (r"(doubled) >>> ", r"\1 >> ", False),
+    "fine shift one bit short": (r"places & 7\)", "places & 3)", False),
+    "partial product forgotten": (r"(multiply_parts\d*[13]_product <= )\(.*\);", r"\g<1>0;", False),
+    "sign of the upper part lost": (r"(_part <= )\$signed\((\w+_accumulator\[[^]]*\])\);", r"\1\2;", False),
+    "overflow wraps": (r"\(\(upper == 0\) \|\| ", "(1 || ", False),
     "wrong phase base": (r"(row_length = )(\d+);", lambda m: f"{m[1]}{int(m[2]) - 1};", False),
     "phases share a base": (r"walker0_weight_counter0_row_base <= base;", "", False),
     "truncated product": (r"reg signed \[15:0\] (\w+_products)", r"reg signed [12:0] \1", False),
@@ -34,16 +38,27 @@ MUTANTS = {
     "no border": (r"if \(\w+_in_picture\)", "if (1)", False),
     "unsigned weights": (r"reg signed (\[8-1:0\] w;)", r"reg \1", False),
     "unsigned activations": (r"x = \$signed\((\w+)(\[[^]]*\])\);", r"x = \1\2;", False),
-    "bias forgotten": (r"partial = \w+_lane_memories1_\w+;", "partial = 0;", False),
+    "bias forgotten": (r"partial = \w+_bias_operands\[\d\];", "partial = 0;", False),
     "sum never restarts": (r"if \(\w+_mac_array0_firsts\[[^]]*\]\)", "if (0)", False),
     "bias read late": (r"(lane_memories1_memory\d+_cells\[\w+_groups)\[1\]\]", r"\1[2]]", False),
-    "upper clip": (r"_scaled > 127", "_scaled > 160", False),
-    "lower clip": (r"(results\[\d\] <= )\(-128\);", r"\g<1>127;", False),
+    "upper clip": (r"_rounded > 127", "_rounded > 160", False),
+    "lower limit": (r"(_limited <= )\(-256\);", r"\g<1>255;", False),
     "lanes reversed": (r"\[\(\(4 - 1\) - i\)\]", "[i]", False),
-    "ready ignored": (r"advance = sink_ready;", "advance = 1'b1;", True),
-    "word counted unaccepted": (r"\((\w+_word_valid) && sink_ready\)", r"(\1)", True),
+    "ready ignored": (r"_offered && \(!sink_ready\)", "_offered && 0", True),
+    "word counted unaccepted": (r"\((\w+_offered) && sink_ready\)", r"(\1)", True),
+    "last step not seen": (r"_channel_last <= \(\w+ == 1\);", lambda m: m[0].replace("== 1", "== 0"), False),
     "stale valid": (r"(\w+_mac_array0_valids\[0\]) <= (\w+_valid);", r"\1 <= \1 | \2;", False),
     "tile replaced while it is read": (r"(words_left <= )(\d+);", lambda m: f"{m[1]}{int(m[2]) // 2};", False),
+}
+
+# Of an engine that gives a word at every step.
+DENSE_CASE = Case(kernel=1, padding=0, in_channels=4, out_channels=10, lanes=(4, 4))
+DENSE_MUTANTS = {
+    "shift of the word before": (r"_shifts\[3\];", "_shifts[4];", False),
+    "multiplier of the word before": (r"(lane_memories2_memory\d+_cells\[\w+_groups)\[4\]\]", r"\1[3]]", False),
+    "second word lost": (r"\w+_front <= \w+_back;", "", True),
+    "never stalls": (r"(_advance <= )\(!\w+_word_valid\);", r"\g<1>1'b1;", True),
+    "word offered twice": (r"(_offered <= )\w+_word_valid;", r"\g<1>1'b1;", False),
 }
 
 
@@ -53,42 +68,59 @@ def need(simulator: str) -> None:
         pytest.skip(f"{', '.join(missing)} not installed")
 
 
-@pytest.fixture(scope="module")
-def design(tmp_path_factory) -> Path:
-    """The Verilog of one layer."""
-    folder = tmp_path_factory.mktemp("design") / "hdl"
-    program, x = small_layer(CASE)
-    convert_layer(program, LAYER, x, "verilog", folder, *CASE.lanes)
+def emit(case: Case, folder: Path) -> Path:
+    program, x = small_layer(case)
+    convert_layer(program, LAYER, x, "verilog", folder, *case.lanes)
     return folder
 
 
-def mutate(folder: Path, name: str) -> None:
-    """Change the engine in place; a mutant that changes nothing is an error of the test."""
-    pattern, replacement, _ = MUTANTS[name]
+@pytest.fixture(scope="module")
+def design(tmp_path_factory) -> Path:
+    """The Verilog of one layer."""
+    return emit(CASE, tmp_path_factory.mktemp("design") / "hdl")
+
+
+@pytest.fixture(scope="module")
+def dense_design(tmp_path_factory) -> Path:
+    """The Verilog of a layer of one step a word."""
+    return emit(DENSE_CASE, tmp_path_factory.mktemp("dense") / "hdl")
+
+
+def assert_fails(design: Path, mutant: tuple[str, object, bool], folder: Path) -> None:
+    """Icarus refuses the changed engine; a mutant that changes nothing is an error of the test."""
+    pattern, replacement, stress_only = mutant
+    shutil.copytree(design, folder)
     path = folder / "layer_layer_0.v"
     text, count = re.subn(pattern, replacement, path.read_text())
     assert count > 0, f"nothing matches {pattern}"
     path.write_text(text)
+    results = [cosim(folder, ["icarus"], stress=stress, runs=2)[0] for stress in (0, 11)]
+    statuses = [result.status for result in results]
+    assert statuses == (["passed", "failed"] if stress_only else ["failed", "failed"])
+    assert all(result.reason for result in results if result.status == "failed")
 
 
 @pytest.mark.hdl
 @pytest.mark.parametrize("stress", [0, 11])
-def test_unmutated_engine_passes(stress, design):
+def test_unmutated_engine_passes(stress, design, dense_design):
     need("icarus")
-    (result,) = cosim(design, ["icarus"], stress=stress, runs=2)
-    assert (result.status, result.reason, result.mismatches) == ("passed", "", 0)
+    for folder in (design, dense_design):
+        (result,) = cosim(folder, ["icarus"], stress=stress, runs=2)
+        assert (result.status, result.reason, result.mismatches) == ("passed", "", 0)
 
 
 @pytest.mark.hdl
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_fails(name, design, tmp_path):
     need("icarus")
-    shutil.copytree(design, tmp_path / "mutant")
-    mutate(tmp_path / "mutant", name)
-    results = [cosim(tmp_path / "mutant", ["icarus"], stress=stress, runs=2)[0] for stress in (0, 11)]
-    statuses = [result.status for result in results]
-    assert statuses == (["passed", "failed"] if MUTANTS[name][2] else ["failed", "failed"])
-    assert all(result.reason for result in results if result.status == "failed")
+    assert_fails(design, MUTANTS[name], tmp_path / "mutant")
+
+
+@pytest.mark.hdl
+@pytest.mark.parametrize("name", DENSE_MUTANTS)
+def test_mutant_of_a_dense_engine_fails(name, dense_design, tmp_path):
+    need("icarus")
+    assert_fails(dense_design, DENSE_MUTANTS[name], tmp_path / "mutant")
 
 
 @pytest.mark.hdl
@@ -125,7 +157,7 @@ def test_mutated_vhdl_fails(tmp_path):
     (good,) = cosim(tmp_path / "hdl", ["ghdl"])
     assert good.status == "passed"
     path = tmp_path / "hdl" / "layer_layer_0.vhd"
-    text, count = re.subn(r"(lane\d_rounded <= )\((\w+_product) \+ \w+_half\)", r"\1\2", path.read_text())
+    text, count = re.subn(r"total := \(total \+ 1\);", "", path.read_text())
     assert count == 4
     path.write_text(text)
     (bad,) = cosim(tmp_path / "hdl", ["ghdl"])
