@@ -22,6 +22,7 @@ from hw_stage_runs import (
     values,
 )
 
+from hw.checks import MAX_LANES
 from hw.requantise_stage import RequantiseStage
 from hw.stage import cycles
 from hw.stimulus import Stimulus
@@ -141,7 +142,7 @@ def test_what_cannot_be_built_is_refused():
     assert caught.value.code == "RC-HW-CONFIG"
     with pytest.raises(HardwareError, match="no requantisation profile takes u48"):
         RequantiseStage(CHANNELS, HEIGHT, WIDTH, 2, IntFormat(48, False), S8)
-    for field, wrong in (("lanes", 17), ("lanes", 0), ("channels", 1025), ("height", 0), ("width", 4097)):
+    for field, wrong in (("lanes", MAX_LANES + 1), ("lanes", 0), ("channels", 1025), ("height", 0), ("width", 4097)):
         shape = {"channels": 1, "height": 1, "width": 1, "lanes": 1} | {field: wrong}
         with pytest.raises(HardwareError, match=f"{field} must be an integer 1\\.\\."):
             RequantiseStage(**shape, source=S16, target=S8)
