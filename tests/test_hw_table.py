@@ -57,7 +57,7 @@ DIRECT_MUTANTS = {
     "lane never loaded": Mutant(r"load_lane == 1\b", "load_lane == 3"),
     "ready ignored": Mutant(r"advance = sink_ready;", "advance = 1'b1;", True),
     "address one bit short": Mutant(r"_cells\[(\w+)\]", r"_cells[\1 & 8'h7f]"),
-    "table read too late": Mutant(r"_valid\)\) begin(\s*\w+results\[\w+\] <= \w+cells)", r"_passes)) begin\1"),
+    "table read too late": Mutant(r"_valid(\W[^;]*begin\s*\w+results\[\w+\] <= \w+cells)", r"_passes\1"),
 }
 MUTANTS = {
     "no rounding constant": Mutant(r"(_rounded <= )\((\w+_product) \+ 8\)", r"\1\2"),
