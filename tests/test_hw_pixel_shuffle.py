@@ -22,6 +22,7 @@ from hw_stage_runs import (
 
 from hw.checks import MAX_DEPTH
 from hw.pixel_shuffle import PixelShuffleStage, arranged, shuffled_channels
+from hw.simulate import agrees, simulate
 from hw.stage import cycles
 from hw.stimulus import Stimulus
 from refcodec.errors import HardwareError
@@ -127,6 +128,14 @@ def test_tile_of_the_shipped_clip():
     y = stimulus.stage.sink.unpack(stimulus.words)
     assert np.array_equal(y, taps["blocks.2.shuffle"][:, 14:20, 22:28])
     assert_simulates(stimulus)
+
+
+def test_tensors_follow_each_other_without_a_pause():
+    stimulus = stimulus_of(*MUTANT_CASE)
+    logs = simulate(stimulus, runs=3, flow=True)
+    assert agrees(stimulus, logs, timed=False)
+    first, second, third = (log.cycles[0] for log in logs)
+    assert second - first == third - second == stimulus.stage.sources[0].words
 
 
 def test_what_cannot_be_built_is_refused():

@@ -22,6 +22,7 @@ from hw_stage_runs import (
 
 from hw.checks import MAX_DEPTH
 from hw.resize import Division, ResizeStage, axis_weights
+from hw.simulate import agrees, simulate
 from hw.stage import cycles
 from hw.stimulus import Stimulus
 from refcodec.errors import HardwareError
@@ -116,6 +117,14 @@ def test_stage_gives_a_word_in_four_cycles():
     assert (stage.sources[0].words, stage.sink.words) == (12, 72)
     assert cycles(stage) == 11 + 4 * 72 + 7
     assert stage.schedule([[3, *range(10, 21)]]).offered[:2] == (31, 35)
+
+
+def test_tensors_follow_each_other_without_a_pause():
+    stimulus = stimulus_of(*MUTANT_CASE)
+    logs = simulate(stimulus, runs=3, flow=True)
+    assert agrees(stimulus, logs, timed=False)
+    first, second, third = (log.cycles[0] for log in logs)
+    assert second - first == third - second == stimulus.stage.interval
 
 
 def test_what_cannot_be_built_is_refused():
