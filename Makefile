@@ -3,6 +3,7 @@ PY := .venv/bin/python
 PYTEST_FLAGS ?= -q -n auto
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
+SYNTH_FLAGS ?=
 # Third-party pictures and clips; the tests that want them are skipped where the folder is missing.
 export REFCODEC_DATA ?= ../shared/data
 
@@ -10,7 +11,7 @@ export REFCODEC_DATA ?= ../shared/data
 RUFF_BASE := --isolated --line-length 120 --target-version py310
 RUFF_RULES := --select B,BLE,C4,E,F,I,PIE,PT,RET,RUF,SIM,UP,W --config 'src = [".", "tools"]'
 
-.PHONY: help bootstrap demo test check bench oracles clean
+.PHONY: help bootstrap demo test check bench synth oracles clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +36,10 @@ check: bootstrap ## lint, types, the repository's own audits, the committed vect
 bench: bootstrap ## measure speed and memory
 	@$(PY) tools/bench.py $(BENCH_FLAGS)
 	@$(PY) tools/bench_operations.py $(BENCH_FLAGS)
+
+synth: bootstrap ## measure resources and clock rate of engines with yosys and nextpnr, draw them
+	@$(PY) -m pip install -qq --disable-pip-version-check --editable ".[synth]"
+	@$(PY) tools/synthesis_table.py $(SYNTH_FLAGS)
 
 oracles: bootstrap ## download the third-party coders and TOSA tools that the tests compare with
 	@$(PY) tools/fetch_oracles.py

@@ -41,7 +41,8 @@ class CosimResult:
     seconds: float
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an emitted folder (SPEC HW-7).  Raises FileError RC-FILE-READ."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -121,7 +122,7 @@ def cosim(
     The folder is copied, nothing is written into it.  Raises HardwareError RC-HW-CONFIG, FileError RC-FILE-READ.
     """
     folder = Path(directory)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if simulators is None:
         simulators = [name for name, (language, _) in SIMULATORS.items() if language == manifest["language"]]
     results = []

@@ -11,6 +11,7 @@ import numpy as np
 from hw.convert import convert_layer
 from hw.cosim import CosimResult, cosim
 from hw.simulate import SimulationResult, simulate_layer
+from hw.synthesis import DEVICES, SynthesisResult, synthesise
 from refcodec.codecs.codec import Codec, Formats
 from refcodec.codecs.family import codec_of
 from refcodec.codecs.inr.codec import InrVideo
@@ -199,6 +200,31 @@ class CosimReport:
         return table(rows, ["simulator", "status", "different", "cycles", "expected", "reason"])
 
 
+@dataclass(frozen=True, slots=True)
+class SynthesisReport:
+    """Outcome of `synthesise_folder`."""
+
+    result: SynthesisResult
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for machines."""
+        return asdict(self.result)
+
+    def as_text(self) -> str:
+        """The report for people."""
+        found = self.result
+        rows = [
+            ["LUT", found.lut],
+            ["flip-flops", found.ff],
+            ["multipliers", found.dsp],
+            ["block memories", found.bram],
+        ]
+        if found.fmax is not None:
+            rows.append(["MHz", found.fmax])
+        tools = ", ".join(f"{name} {version}" for name, version in found.tools.items())
+        return f"{found.module} on {DEVICES[found.target]} ({tools})\n{table(rows, ['resource', 'used'])}"
+
+
 def simulate(
     decoder: Decoder, taps: Taps, layer: str, lanes: Lanes, tile: tuple[int, int] | None, vcd: str | None
 ) -> SimulationReport:
@@ -231,3 +257,11 @@ def convert(
 def cosimulate(folder: str) -> CosimReport:
     """Run what `convert` wrote in every simulator that reads it.  Raises FileError, HardwareError."""
     return CosimReport(cosim(folder))
+
+
+def synthesise_folder(folder: str, target: str) -> SynthesisReport:
+    """Resources and clock rate of what `convert` wrote (SPEC HW-26).  Raises FileError, HardwareError.
+
+    target  "ecp5" or "xilinx".
+    """
+    return SynthesisReport(synthesise(folder, target))

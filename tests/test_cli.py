@@ -37,7 +37,7 @@ LINE = re.compile(r"refcodec: (RC-[A-Z-]+): [^\n]+\n")
 COMMANDS = (
     ("demo",), ("import",), ("encode",), ("decode",), ("info",), ("quantize",), ("vectors", "build"),
     ("vectors", "verify"), ("export",), ("bdrate",), ("study", "precision"), ("study", "calibration"),
-    ("study", "drift"), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"),
+    ("study", "drift"), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"), ("hw", "synth"),
 )  # fmt: skip
 
 
@@ -258,6 +258,20 @@ def test_hw_cosim_passes_when_all_that_ran_agree(
     assert "icarus" in run("hw", "cosim", "rtl").out
 
 
+def test_hw_synth_prints_what_was_counted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hw.synthesis import SynthesisResult
+    from refcodec import datapath
+
+    def counted(folder: str, target: str) -> SynthesisResult:
+        return SynthesisResult("engine", target, 1, 2, 3, 4, 101.5, (), 9.0, {"yosys": "0.70"})
+
+    monkeypatch.setattr(datapath, "synthesise", counted)
+    found = run("hw", "synth", "rtl", "--json")
+    assert found.status == 0
+    assert json.loads(found.out)["fmax"] == 101.5
+    assert "UltraScale+" in run("hw", "synth", "rtl", "--target", "xilinx").out
+
+
 @pytest.mark.parametrize(("agreed", "status"), [(True, 0), (False, 1)])
 def test_demo_hands_over_its_arguments_and_outcome(
     agreed: bool, status: int, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -339,6 +353,8 @@ def test_version_is_the_packages(run: Run) -> None:
         ("hw", "convert", "--layer", "h_s.0", "-o", "d"),
         ("hw", "convert", "--layer", "h_s.0", "-o", "d", "--to", "systemc"),
         ("hw", "cosim"),
+        ("hw", "synth"),
+        ("hw", "synth", "rtl", "--target", "gowin"),
         ("vectors", "build"),
         ("vectors", "verify"),
     ],
@@ -585,6 +601,7 @@ def test_hw_commands_refuse_bad_streams_and_folders(work: Path, refused: Callabl
         refused(code, "hw", "simulate", "--layer", "h_s.0", "--stream", work / name)
     for name in ("none", "photos", "photo.png"):
         refused("RC-FILE-READ", "hw", "cosim", work / name)
+        refused("RC-FILE-READ", "hw", "synth", work / name)
 
 
 def test_vectors_verify_refuses_what_is_no_suite(work: Path, refused: Callable[..., str]) -> None:

@@ -53,6 +53,14 @@ def _hw_cosim(args: argparse.Namespace) -> int:
     return DONE if result.passed else MISMATCH
 
 
+def _hw_synth(args: argparse.Namespace) -> int:
+    from refcodec.datapath import synthesise_folder
+
+    result = synthesise_folder(args.folder, args.target)
+    report(args, result.as_json(), result.as_text())
+    return DONE
+
+
 def _hw_estimate(args: argparse.Namespace) -> int:
     from refcodec.designs import estimate
 
@@ -95,8 +103,8 @@ def positive(text: str) -> float:
 
 
 def add_commands(group: Any) -> None:
-    """Add hw simulate, convert, cosim and estimate."""
-    commands = add_group(group, "hw", "simulate, convert, co-simulate and estimate the datapath")
+    """Add hw simulate, convert, cosim, synth and estimate."""
+    commands = add_group(group, "hw", "simulate, convert, co-simulate, synthesise and estimate the datapath")
     simulate = command(
         commands, "simulate", _hw_simulate, "run a layer or a program in MyHDL against the golden model",
         "refcodec hw simulate --layer h_s.0 --vcd wave.vcd",
@@ -123,6 +131,13 @@ def add_commands(group: Any) -> None:
     cosim = command(commands, "cosim", _hw_cosim, "run converted HDL in every simulator found", "refcodec hw cosim rtl")
     cosim.add_argument("folder", help="what hw convert wrote")
     cosim.add_argument("--json", action="store_true", help="print JSON")
+    synth = command(
+        commands, "synth", _hw_synth, "resources and clock rate of converted Verilog, by yosys and nextpnr",
+        "refcodec hw synth rtl --target ecp5",
+    )  # fmt: skip
+    synth.add_argument("folder", help="what hw convert wrote")
+    synth.add_argument("--target", choices=("ecp5", "xilinx"), default="ecp5", help="(default: %(default)s)")
+    synth.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_design(parser: argparse.ArgumentParser, one_needed: bool, whole_only: bool) -> None:
