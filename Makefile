@@ -11,7 +11,7 @@ export REFCODEC_DATA ?= ../shared/data
 RUFF_BASE := --isolated --line-length 120 --target-version py310
 RUFF_RULES := --select B,BLE,C4,E,F,I,PIE,PT,RET,RUF,SIM,UP,W --config 'src = [".", "tools"]'
 
-.PHONY: help bootstrap demo test check bench synth oracles clean
+.PHONY: help bootstrap demo test hardware check bench synth oracles clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,9 @@ demo: bootstrap ## encode, decode, verify and simulate a small picture into out/
 test: bootstrap ## run the tests
 	@$(PY) tools/fetch_oracles.py || echo "oracles: not available, the comparisons with them are skipped"
 	@$(PY) -m pytest $(PYTEST_FLAGS)
+
+hardware: bootstrap ## run the long tests of the hardware: whole decoders, faults
+	@$(PY) -m pytest $(PYTEST_FLAGS) -m long
 
 check: bootstrap ## lint, types, the repository's own audits, the committed vectors
 	$(PY) -m ruff check $(RUFF_BASE) $(RUFF_RULES) .

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hw import gdn
-from hw.embedding import EmbeddingStage
+from hw.clip_stage import ClipStage
+from hw.embedding import FUNCTIONS, EmbeddingStage
 from hw.latent_mean import LatentMeanStage
 from hw.layer import engine_images
+from hw.leaky_requantise import LeakyRequantiseStage
 from hw.network import Network, Part, joined_images
 from hw.parameters import EngineParameters, layer_operations
 from hw.pixel_shuffle import PixelShuffleStage, arranged, shuffled_channels
 from hw.rans import RansStage, Tables
 from hw.requantise_stage import RequantiseStage
+from hw.resize import ResizeStage
 from hw.scale_index import ScaleIndexStage
 from hw.stage import Images, Stage
 from hw.stream import StreamFormat
@@ -23,15 +26,17 @@ from hw.transpose import ToPixels, ToPlanes
 from refcodec.errors import HardwareError
 from refcodec.program.operations import (
     AnyOperation,
+    Clip,
     Convolution,
-    Embedding,
     Gdn,
     InterpolatedTable,
     InverseGdn,
     LatentMean,
+    LeakyRequantise,
     Linear,
     PixelShuffle,
     Requantise,
+    Resize,
     ScaleIndex,
     Table,
     Tensor,
@@ -42,8 +47,11 @@ from refcodec.program.program import Program
 
 ENGINES = (Convolution, TransposedConvolution, Linear)
 Maker = Callable[[Program, str, int, int, int], tuple[Stage, Images]]
-# operations that a stage of one stem computes on words as they come
-POINTWISE: dict[type, Maker] = {
+# operations that change no lanes
+SINGLE: dict[type, Maker] = {
+    Clip: ClipStage.of,
+    LeakyRequantise: LeakyRequantiseStage.of,
+    Resize: ResizeStage.of,
     Requantise: RequantiseStage.of,
     LatentMean: LatentMeanStage.of,
     ScaleIndex: ScaleIndexStage.of,
@@ -52,6 +60,7 @@ POINTWISE: dict[type, Maker] = {
     ThresholdHead: ThresholdHeadStage.of,
 }
 NORMALISATIONS = (Gdn, InverseGdn)
+ALIKE = (Table, InterpolatedTable)  # the same for all channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +100,22 @@ def in_line(program: Program) -> None:
 
 
 def steps(program: Program) -> Iterator[tuple[AnyOperation, ...]]:
-    """The operations of each stage: a layer with its requantisation and pixel shuffle, any other alone."""
+    """The operations that belong together: a layer, its requantisation and all until its pixel shuffle; others alone.
+
+    What stands between layer and pixel shuffle treats all channels alike, so that these may come in another order.
+    """
     left = list(program.operations)
     while left:
-        taken = [left.pop(0)]
-        if isinstance(taken[0], ENGINES):
-            for follower in (Requantise, PixelShuffle):
-                if left and isinstance(left[0], follower):
-                    taken.append(left.pop(0))
-        yield tuple(taken)
+        count = 1
+        if isinstance(left[0], ENGINES):
+            count += len(left) > 1 and isinstance(left[1], Requantise)
+            alike = count
+            while alike < len(left) and isinstance(left[alike], ALIKE):
+                alike += 1
+            if alike < len(left) and isinstance(left[alike], PixelShuffle):
+                count = alike + 1
+        yield tuple(left[:count])
+        del left[:count]
 
 
 def layer_engine(
@@ -162,17 +178,29 @@ class Line:
             stage, order = layer_engine(program, operations, (height, width), (lanes, po), folding.banks)
             self.add(first.name, stage, layer_images(program, first.name, stage, order))
             if order is not None:
-                name = operations[-1].name
-                self.add(name, *PixelShuffleStage.of(program, name, stage.out_height, stage.out_width, po))
-        elif type(first) in POINTWISE:
-            self.add(first.name, *POINTWISE[type(first)](program, first.name, height, width, lanes))
+                self._add_shuffle(program, operations, (stage.out_height, stage.out_width), len(order))
+        elif type(first) in SINGLE:
+            self.add(first.name, *SINGLE[type(first)](program, first.name, height, width, lanes))
         elif isinstance(first, NORMALISATIONS):
             self.add(first.name, *gdn.of(program, first.name, height, width, lanes, lanes))
-        elif isinstance(first, Embedding):
+        elif isinstance(first, FUNCTIONS):
             po = folding.of(first.name, channels)
             self.add(first.name, *EmbeddingStage.of(program, first.name, height, width, po))
         else:
             raise HardwareError("RC-HW-CONFIG", f"{first.name}: no stage computes a {first.kind}")
+
+    def _add_shuffle(
+        self, program: Program, operations: tuple[AnyOperation, ...], size: tuple[int, int], channels: int
+    ) -> None:
+        """Put the pixel shuffle of a layer behind, and first what stands between; channels  that the layer gives."""
+        lanes = self.stream.lanes
+        for operation in operations:
+            if isinstance(operation, ALIKE):
+                stage, images = SINGLE[type(operation)](program, operation.name, *size, lanes)
+                assert isinstance(stage, TableStage)
+                self.add(operation.name, replace(stage, channels=channels), images)
+        name = operations[-1].name
+        self.add(name, *PixelShuffleStage.of(program, name, *size, lanes))
 
     def network(self, title: str, takes: tuple[StreamFormat, ...]) -> tuple[Network, Images]:
         """The network of all parts, and its memories."""

@@ -1,4 +1,4 @@
-"""Stage that gives the embedding of a frame, the input of an implicit video's decoder (SPEC HW-24, EMB-1)."""
+"""Stage that gives the embedding or the encoding of a frame's number (SPEC HW-24, EMB-1, PE-2)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from myhdl import always_comb, block, instance, intbv
 from hw.checks import MAX_DEPTH, require
 from hw.elaboration import address_bits, bit, unsigned
 from hw.memory import memory
-from hw.pointwise import check_tensor, operation_of, plain
+from hw.pointwise import check_tensor, plain
 from hw.stage import Images, Memory, Schedule
 from hw.stream import StreamFormat
+from refcodec.errors import HardwareError
 from refcodec.formats import IntFormat
-from refcodec.program.operations import Embedding
+from refcodec.program.operations import Embedding, PositionalEncoding
 from refcodec.program.program import Program
 
 NO_SUCH_FRAME = 1  # the fault of a frame number that there is not
 LATENCY = 2
+FUNCTIONS = (Embedding, PositionalEncoding)
 
 
 @block
@@ -89,9 +91,9 @@ def embedding_stage(clock, reset, load, first_select, sources, sink, fault, stag
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingStage:
-    """Parameter set of an embedding: a RAM that holds the tensor of every frame, interpolated or not (SPEC HW-24).
+    """Parameter set of an embedding or an encoding: a RAM that holds the tensor of every frame (SPEC HW-24).
 
-    frames  that there are;  channels, height, width, lanes, target  of the tensor of one;  number  format of a
+    frames  that have a tensor, of an encoding all numbers;  channels, height, width, lanes, target  of the tensor of one;  number  format of a
     frame number.  Raises HardwareError RC-HW-CONFIG.
     """
 
@@ -119,11 +121,14 @@ class EmbeddingStage:
 
         height, width  of the frame number, 1 and 1;  lanes  of what comes out.  Raises HardwareError, ModelError.
         """
-        operation = operation_of(program, name, Embedding)
+        operation = program.operation(name)
+        if not isinstance(operation, FUNCTIONS):
+            raise HardwareError("RC-HW-CONFIG", f"{name} is a {operation.kind}; this stage takes the number of a frame")
         source, target = program.tensor(operation.source), program.tensor(operation.target)
         rows, columns = operation.size((height, width))
-        stage = cls(operation.frames, target.channels, rows, columns, lanes, source.format, target.format)
-        numbers = np.arange(operation.frames).reshape(-1, 1, 1, 1).astype(source.format.dtype)
+        frames = operation.frames if isinstance(operation, Embedding) else source.format.hi + 1
+        stage = cls(frames, target.channels, rows, columns, lanes, source.format, target.format)
+        numbers = np.arange(frames).reshape(-1, 1, 1, 1).astype(source.format.dtype)
         tensors = [operation.run([number], [source], target) for number in numbers]
         return stage, {"table": [word for tensor in tensors for word in stage.sink.pack(tensor)]}
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from hw.embedding import EmbeddingStage
 from hw.parameters import EngineParameters
 from hw.rans import RansStage
+from hw.resize import ResizeStage
 from hw.stage import Memory, Stage, back_to_back
 from hw.transpose import Transpose
 
 # Between two tensors these take nothing for a while.
-WITH_PAUSE = (EngineParameters, EmbeddingStage, RansStage, Transpose)
+WITH_PAUSE = (EngineParameters, EmbeddingStage, RansStage, ResizeStage, Transpose)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hw import gdn
-from hw.assemble import ENGINES, NORMALISATIONS, Folding, in_line, layer_engine, steps
+from hw.assemble import ENGINES, NORMALISATIONS, SINGLE, Folding, in_line, layer_engine, steps
 from hw.checks import MAX_LANES
+from hw.embedding import FUNCTIONS
 from hw.estimate import interval
-from refcodec.program.operations import AnyOperation, Embedding, PixelShuffle
+from refcodec.errors import HardwareError
+from refcodec.program.operations import AnyOperation
 from refcodec.program.program import Program
 
 BANKS = 2  # pictures follow each other without a gap
@@ -82,7 +84,7 @@ def _advance(
     first = operations[0]
     channels = program.tensor(operations[-1].target).channels
     found: dict[int, list[_Path]] = {}
-    if not isinstance(first, (*ENGINES, Embedding)):
+    if not isinstance(first, (*ENGINES, *FUNCTIONS)):
         return {lanes: path.step(first.name, *_kept(program, first, size, lanes), {}) for lanes, path in paths.items()}
     for lanes, path in paths.items():
         for given in lane_choices(channels):
@@ -98,7 +100,7 @@ def _taken(
 ) -> tuple[int, int]:
     """Multipliers and interval of a layer."""
     first = operations[0]
-    if isinstance(first, Embedding):
+    if isinstance(first, FUNCTIONS):
         rows, columns = first.size(size)
         return 0, rows * columns * -(-program.tensor(first.target).channels // lanes[1])
     stage, _ = layer_engine(program, operations, size, lanes, BANKS)
@@ -108,11 +110,12 @@ def _taken(
 def _kept(program: Program, operation: AnyOperation, size: tuple[int, int], lanes: int) -> tuple[int, int]:
     """Multipliers and interval of what changes no lanes."""
     if isinstance(operation, NORMALISATIONS):
-        stage, _ = gdn.of(program, operation.name, *size, lanes, lanes)
-        return stage.multipliers, interval(stage)
-    channels = program.tensor(operation.target).channels
-    rows, columns = operation.size(size) if isinstance(operation, PixelShuffle) else size
-    return 0, rows * columns * -(-channels // lanes)
+        norm, _ = gdn.of(program, operation.name, *size, lanes, lanes)
+        return norm.multipliers, interval(norm)
+    if type(operation) not in SINGLE:
+        raise HardwareError("RC-HW-CONFIG", f"{operation.name}: no stage computes a {operation.kind}")
+    stage, _ = SINGLE[type(operation)](program, operation.name, *size, lanes)
+    return stage.multipliers, interval(stage)
 
 
 def _result(path: _Path) -> Folded:

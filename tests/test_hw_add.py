@@ -113,6 +113,7 @@ def test_vhdl_equals_the_golden_operation(case, tmp_path):
     assert_cosim(stimulus_of(*case), tmp_path / "hdl", "ghdl")
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_fails(name, tmp_path):

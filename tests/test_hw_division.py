@@ -225,6 +225,7 @@ def test_rounding_division_vhdl_equals_golden(case, tmp_path):
     assert run_ghdl(unit, rows_of(pairs, latency_of(case[3])), tmp_path) == rounded(pairs, case[2], case[3])
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
 @pytest.mark.parametrize("name", MUTANTS)

@@ -69,6 +69,7 @@ def test_embedding_stage_in_ghdl(lanes, tmp_path):
     assert_cosim(stimulus_of(4, lanes=lanes), tmp_path / "rtl", "ghdl")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_of_the_embedding_stage_fails(name, tmp_path):
     assert_mutant_fails(stimulus_of(3), MUTANTS[name], tmp_path / "rtl")

@@ -366,6 +366,7 @@ def designs(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Path]:
     return folders
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_fails(name, designs, tmp_path):

@@ -123,6 +123,7 @@ def test_isqrt_vhdl_equals_golden(bits, tmp_path):
     assert run_ghdl(make_unit(bits), rows_of(radicands, bits), tmp_path) == golden(radicands)
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
 @pytest.mark.parametrize("name", MUTANTS)

@@ -467,6 +467,7 @@ def test_unmutated_decoder_passes_however_slow_its_neighbours(payload, designs, 
     assert passes(tmp_path / "design", "slow", payload)
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_fails(name, designs, tmp_path):

@@ -162,6 +162,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_fails(name, tmp_path):

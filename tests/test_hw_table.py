@@ -141,12 +141,14 @@ def test_vhdl_equals_the_golden_operation(case, tmp_path):
     assert_cosim((direct if len(case) == 2 else interpolated)(*case), tmp_path / "hdl", "ghdl")
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.parametrize("name", DIRECT_MUTANTS)
 def test_mutant_of_a_direct_table_fails(name, tmp_path):
     assert_mutant_fails(direct(S8, S8), DIRECT_MUTANTS[name], tmp_path / "hdl")
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_of_an_interpolated_table_fails(name, tmp_path):

@@ -154,6 +154,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.hdl
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, mutants in MUTANTS.items() for name in mutants])
 def test_mutant_fails(kind, name, tmp_path):
