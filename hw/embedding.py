@@ -93,8 +93,8 @@ def embedding_stage(clock, reset, load, first_select, sources, sink, fault, stag
 class EmbeddingStage:
     """Parameter set of an embedding or an encoding: a RAM that holds the tensor of every frame (SPEC HW-24).
 
-    frames  that have a tensor, of an encoding all numbers;  channels, height, width, lanes, target  of the tensor of one;  number  format of a
-    frame number.  Raises HardwareError RC-HW-CONFIG.
+    frames  that have a tensor, of an encoding all numbers;  channels, height, width, lanes, target  of the tensor of
+    one;  number  format of a frame number.  Raises HardwareError RC-HW-CONFIG.
     """
 
     clauses: ClassVar[tuple[str, ...]] = ("EMB-1",)

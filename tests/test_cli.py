@@ -38,6 +38,7 @@ COMMANDS = (
     ("demo",), ("import",), ("encode",), ("decode",), ("info",), ("quantize",), ("vectors", "build"),
     ("vectors", "verify"), ("export",), ("bdrate",), ("study", "precision"), ("study", "calibration"),
     ("study", "drift"), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"), ("hw", "synth"),
+    ("hw", "estimate"),
 )  # fmt: skip
 
 

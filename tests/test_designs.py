@@ -1,4 +1,4 @@
-"""Whole programs and decoders as hardware, from the command line: streams to pixels, estimates, refusals (SPEC HW-23)."""
+"""Whole programs and decoders as hardware: streams to pixels, estimates, refusals (SPEC HW-23)."""
 
 from __future__ import annotations
 

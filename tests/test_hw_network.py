@@ -14,8 +14,8 @@ from small_codecs import ARCHITECTURES as ARCHITECTURES_OF_CODECS
 from small_codecs import small_model
 
 from hw.assemble import Folding, program_network
-from hw.cosim import cosim
 from hw.clip_stage import ClipStage
+from hw.cosim import cosim
 from hw.estimate import estimate_part
 from hw.layer import engine_images
 from hw.network import Network, Part
