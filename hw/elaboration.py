@@ -83,7 +83,7 @@ class _QuickInspect:
     @staticmethod
     def stack() -> list[tuple[FrameType, str, int, str]]:
         """The nearest frames of the caller: frame, no file, no line, name."""
-        found = []
+        found: list[tuple[FrameType, str, int, str]] = []
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and len(found) < NEAREST:
             found.append((frame, "", 0, frame.f_code.co_name))
