@@ -29,6 +29,7 @@ from hw.transpose import ToPixels, ToPlanes
 from refcodec.codecs.family import codec_of
 from refcodec.codecs.inr.codec import InrVideo
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
+from refcodec.datapath import Taps, middle
 from refcodec.designs import hyperprior_design
 from refcodec.errors import HardwareError
 from refcodec.models.architecture import SCALE
@@ -102,6 +103,20 @@ def test_network_of_a_video_equals_golden_in_myhdl():
     stimulus = frame_stimulus("nerv-concatenated")
     assert agrees(stimulus, simulate(stimulus, reset_at=900), timed=True)
     assert agrees(stimulus, simulate(stimulus, seed=4), timed=False)
+
+
+@pytest.mark.parametrize("name", ["h_s", "g_s"])
+@pytest.mark.parametrize("backbone", ["relu", "gdn1"])
+def test_programs_of_a_decoder_equal_golden_in_myhdl(backbone, name):
+    codec, content = hyperprior(backbone)
+    program = getattr(codec, name)
+    taps: Taps = {}
+    codec.decode(content, taps.__setitem__)
+    x = middle(taps[program.input.name], (1, 1))
+    network, images = program_network(program, 1, 1, Folding(4, 4))
+    stimulus = Stimulus.of(network, images, [x], program.run(x))
+    assert len(set(stimulus.words)) > 4
+    assert agrees(stimulus, simulate(stimulus), timed=True)
 
 
 def test_network_of_a_video_equals_golden_in_ghdl(tmp_path):
