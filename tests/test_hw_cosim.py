@@ -26,7 +26,7 @@ MUTANTS = {
     "rounding constant doubled": (r"total = \(total \+ 1\);", "total = (total + 2);", False),
     "logical shift": (r"(doubled) >>> ", r"\1 >> ", False),
     "fine shift one bit short": (r"places & 7\)", "places & 3)", False),
-    "partial product forgotten": (r"(multiply_parts\d*[13]_product <= )\(.*\);", r"\g<1>0;", False),
+    "partial product forgotten": (r"(multiply_parts\d*[13]_near <= )\(.*\);", r"\g<1>0;", False),
     "sign of the upper part lost": (r"(_part <= )\$signed\((\w+_accumulator\[[^]]*\])\);", r"\1\2;", False),
     "overflow wraps": (r"\(\(upper == 0\) \|\| ", "(1 || ", False),
     "wrong phase base": (r"(row_length = )(\d+);", lambda m: f"{m[1]}{int(m[2]) - 1};", False),
@@ -40,7 +40,7 @@ MUTANTS = {
     "unsigned activations": (r"x = \$signed\((\w+)(\[[^]]*\])\);", r"x = \1\2;", False),
     "bias forgotten": (r"partial = \w+_bias_operands\[\d\];", "partial = 0;", False),
     "sum never restarts": (r"if \(\w+_mac_array0_firsts\[[^]]*\]\)", "if (0)", False),
-    "bias read late": (r"(lane_memories1_memory\d+_cells\[\w+_groups)\[1\]\]", r"\1[2]]", False),
+    "bias read late": (r"(lane_memories1_memory\d+_cells\[\w+_groups)\[3\]\]", r"\1[4]]", False),
     "upper clip": (r"_rounded > 127", "_rounded > 160", False),
     "lower limit": (r"(_limited <= )\(-256\);", r"\g<1>255;", False),
     "lanes reversed": (r"\[\(\(4 - 1\) - i\)\]", "[i]", False),
@@ -54,8 +54,8 @@ MUTANTS = {
 # Of an engine that gives a word at every step.
 DENSE_CASE = Case(kernel=1, padding=0, in_channels=4, out_channels=10, lanes=(4, 4))
 DENSE_MUTANTS = {
-    "shift of the word before": (r"_shifts\[3\];", "_shifts[4];", False),
-    "multiplier of the word before": (r"(lane_memories2_memory\d+_cells\[\w+_groups)\[4\]\]", r"\1[3]]", False),
+    "shift of the word before": (r"_shifts\[4\];", "_shifts[5];", False),
+    "multiplier of the word before": (r"(lane_memories2_memory\d+_cells\[\w+_groups)\[6\]\]", r"\1[5]]", False),
     "second word lost": (r"\w+_front <= \w+_back;", "", True),
     "never stalls": (r"(_advance <= )\(!\w+_word_valid\);", r"\g<1>1'b1;", True),
     "word offered twice": (r"(_offered <= )\w+_word_valid;", r"\g<1>1'b1;", False),

@@ -98,7 +98,7 @@ def test_mutant_fails(name, tmp_path):
 
 
 def test_stage_takes_a_word_a_cycle():
-    assert cycles(stimulus_of(S16, S8).stage) == HEIGHT * WIDTH * 3 - 1 + 11
+    assert cycles(stimulus_of(S16, S8).stage) == HEIGHT * WIDTH * 3 - 1 + 12
 
 
 def test_what_cannot_be_built_is_refused():

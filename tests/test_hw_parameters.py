@@ -159,13 +159,14 @@ def test_cycles_of_a_layer_in_numbers():
     assert GOOD.in_groups == 2
     assert GOOD.out_groups == 2
     assert GOOD.steps == 4 * 5 * 9 * 2 * 2
-    assert GOOD.latency == 18
-    assert GOOD.cycles == 738
+    assert GOOD.latency == 21
+    assert GOOD.cycles == 741
     assert sum(memory.words for memory in GOOD.memories.values()) == 4 * (36 + 3 * 2)
     assert list(GOOD.result_cycles())[-1] == GOOD.cycles
     assert cycles(GOOD) == 4 * 5 * 2 - 1 + GOOD.cycles
-    assert replace(GOOD, output=None).latency == 10
-    assert [replace(GOOD, pi=pi).latency for pi in (1, 2, 3, 4, 5, 16)] == [17, 18, 19, 19, 20, 21]
+    assert replace(GOOD, output=None).latency == 12
+    assert [replace(GOOD, pi=pi).latency for pi in (1, 2, 3, 4, 5, 16)] == [20, 21, 22, 22, 23, 24]
+    assert [replace(GOOD, po=po).latency for po in (1, 4, 5, 8, 9)] == [21, 21, 22, 22, 23]
 
 
 def test_lanes_pack_and_unpack():

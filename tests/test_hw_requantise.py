@@ -11,7 +11,7 @@ from hw_units import Unit, requantise_unit, run_ghdl, run_icarus, run_myhdl
 from refcodec import fixed
 from refcodec.formats import IntFormat
 
-LATENCY = 8
+LATENCY = 9
 SHIFTS = (1, 2, 7, 15, 30, 31, 32, 33, 47, 61, 62)
 # accumulator bits, multiplier bits, output: both profiles, and an odd accumulator
 CONFIGURATIONS = [
@@ -106,7 +106,7 @@ def test_requantise_twin_equals_golden(bits, multiplier_bits, form):
     assert [result for _, result in results] == golden(operands, form)
 
 
-def test_requantise_latency_is_eight_cycles():
+def test_requantise_latency_is_nine_cycles():
     rows = [(1, 1, 3, 1, 1), (0, 1, 9, 9, 9), (1, 1, -3, 1, 1), *[(1, 0, 0, 0, 1)] * (LATENCY + 1)]
     results = run_myhdl(make_unit(32, 31, IntFormat(8, True)), rows)
     assert results == [(LATENCY, 2), (LATENCY + 1, -1)]

@@ -120,9 +120,9 @@ def test_mutant_fails(name, tmp_path):
 
 def test_stage_takes_a_word_a_cycle():
     stage = stimulus_of(S16, S8).stage
-    assert cycles(stage) == HEIGHT * WIDTH * 3 - 1 + 10
+    assert cycles(stage) == HEIGHT * WIDTH * 3 - 1 + 11
     schedule = stage.schedule([[3, 4, 9]])
-    assert (schedule.accepted, schedule.offered) == (((3, 4, 9),), (13, 14, 19))
+    assert (schedule.accepted, schedule.offered) == (((3, 4, 9),), (14, 15, 20))
 
 
 def test_latents_of_a_shipped_image_codec():
