@@ -81,6 +81,7 @@ def test_layer_tile_equals_golden_in_ghdl(precision, tmp_path):
     cosimulate(precision, "h_s.0", SMALL_TILE, "vhdl", "ghdl", tmp_path / "rtl")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layer", ["h_s.2", "h_s.4"])
 def test_other_whole_layers_equal_golden_in_verilator(layer, tmp_path):
     cosimulate("w8a8", layer, None, "verilog", "verilator", tmp_path / "rtl")

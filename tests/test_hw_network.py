@@ -132,6 +132,7 @@ def test_pictures_do_not_depend_on_lanes():
     assert len({frame_stimulus("hnerv", lanes).cycles_in_all for lanes in (1, 2, 5)}) == 3
 
 
+@pytest.mark.long
 def test_pictures_follow_each_other_at_the_estimated_interval(tmp_path):
     stimulus = frame_stimulus("nerv-concatenated", banks=2)
     need("icarus")

@@ -225,7 +225,9 @@ def test_hdl_on_symbols_of_the_photograph_with_random_rows(tmp_path):
 
 
 @pytest.mark.hdl
-@pytest.mark.parametrize(("number", "simulator"), [(0, "icarus"), (0, "ghdl"), (1, "verilator")])
+@pytest.mark.parametrize(
+    ("number", "simulator"), [(0, "icarus"), (0, "ghdl"), pytest.param(1, "verilator", marks=pytest.mark.long)]
+)
 def test_whole_payloads_of_the_photograph(number, simulator, tmp_path):
     """3072 symbols of z with the rows of their channels, 98304 of y with their scale indexes."""
     need(simulator)
