@@ -89,7 +89,8 @@ def _run(program: str, folder: Path, *arguments: str) -> str:
     if done.returncode != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         complaints = [line for line in lines if "ERROR" in line]
-        reason = (complaints or lines[-1:] or [f"exit status {done.returncode}"])[0]
+        status = ": ".join([f"exit status {done.returncode}", *lines[-1:]])
+        reason = complaints[0] if complaints else status
         raise HardwareError("RC-HW-CONFIG", f"{program}: {reason}")
     return output
 

@@ -91,7 +91,7 @@ def test_installed_programs_come_before_packages(monkeypatch):
             "import sys; print('reads'); print('ERROR: no module'); print('ends'); sys.exit(1)",
             "yosys: ERROR: no module",
         ),
-        ("import sys; print('stopped'); sys.exit(2)", "yosys: stopped"),
+        ("import sys; print('stopped'); sys.exit(2)", "yosys: exit status 2: stopped"),
         ("import sys; sys.exit(3)", "yosys: exit status 3"),
     ],
 )
