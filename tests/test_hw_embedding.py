@@ -31,7 +31,7 @@ MUTANTS = {
     "ready ignored": Mutant(r"advance = sink_ready;", "advance = 1'b1;", True),
     "frames a word apart": Mutant(r"(first = \(source_word \* )\d+", r"\g<1>17"),
     "a word too few": Mutant(r"_left == 1\)", "_left == 2)"),
-    "reads while held": Mutant(r"\(\w+_advance && \w+_read\)", "(1)", True),
+    "reads while held": Mutant(r"\w+_advance && (\w+_read)", r"\1", True),
     "ready while reading": Mutant(r"assign source_ready = \(!\w+_running\);", "assign source_ready = 1'b1;", True),
 }  # fmt: skip
 

@@ -40,10 +40,10 @@ from refcodec.vectorgen.tiny_videos import ARCHITECTURES, tiny_video
 
 FRAME = 3
 MUTANTS = {
-    "ready ignored": Mutant(r"(network0_convolution_engine1_advance) = \w+;", r"\1 = 1'b1;", True),
+    "ready ignored": Mutant(r"(shuffle_stage0_advance) = \w+_sink_ready;", r"\1 = 1'b1;", True),
     "memories exchanged": Mutant(r"load_select == 1\b", "load_select == 2"),
-    "rows of a shuffle exchanged": Mutant(r"(pixel_shuffle_stage\d_\w*place\w*) <= 0;", r"\1 <= 1;"),
-    "table of the wrong segment": Mutant(r"_segment <= ", "_segment <= 1 + "),
+    "shuffle begins a word late": Mutant(r"(shuffle_stage0_fetch_address <= )0;", r"\g<1>1;"),
+    "lane of a table looks beside": Mutant(r"(memory13_cells\[)(\w+_operand)\]", r"\1\2 ^ 8'd1]"),
 }
 
 
