@@ -254,9 +254,9 @@ def convert(
     return convert_layer(layers(decoder)[layer], layer, x, language, output, *lanes)
 
 
-def cosimulate(folder: str) -> CosimReport:
-    """Run what `convert` wrote in every simulator that reads it.  Raises FileError, HardwareError."""
-    return CosimReport(cosim(folder))
+def cosimulate(folder: str, simulators: Sequence[str] | None = None) -> CosimReport:
+    """Run what `convert` wrote in these simulators, or in every one that reads it.  Raises FileError, HardwareError."""
+    return CosimReport(cosim(folder, simulators))
 
 
 def synthesise_folder(folder: str, target: str) -> SynthesisReport:

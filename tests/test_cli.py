@@ -251,12 +251,22 @@ def test_hw_cosim_passes_when_all_that_ran_agree(
     from refcodec import datapath
 
     results = [CosimResult("icarus", state, "", 0, 5, 5, 0.1) for state in states]
-    monkeypatch.setattr(datapath, "cosim", lambda folder: results)
+    monkeypatch.setattr(datapath, "cosim", lambda folder, simulators: results)
     found = run("hw", "cosim", "rtl", "--json")
     assert found.status == status
     assert json.loads(found.out)["passed"] is (status == 0)
     assert [entry["status"] for entry in json.loads(found.out)["simulators"]] == list(states)
     assert "icarus" in run("hw", "cosim", "rtl").out
+
+
+def test_hw_cosim_runs_the_simulators_that_are_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from refcodec import datapath
+
+    named: list[list[str] | None] = []
+    monkeypatch.setattr(datapath, "cosim", lambda folder, simulators: named.append(simulators) or [])
+    run("hw", "cosim", "rtl", "--simulator", "ghdl", "--simulator", "icarus")
+    run("hw", "cosim", "rtl")
+    assert named == [["ghdl", "icarus"], None]
 
 
 def test_hw_synth_prints_what_was_counted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,6 +364,7 @@ def test_version_is_the_packages(run: Run) -> None:
         ("hw", "convert", "--layer", "h_s.0", "-o", "d"),
         ("hw", "convert", "--layer", "h_s.0", "-o", "d", "--to", "systemc"),
         ("hw", "cosim"),
+        ("hw", "cosim", "rtl", "--simulator", "spice"),
         ("hw", "synth"),
         ("hw", "synth", "rtl", "--target", "gowin"),
         ("vectors", "build"),

@@ -48,7 +48,7 @@ def _hw_convert(args: argparse.Namespace) -> int:
 def _hw_cosim(args: argparse.Namespace) -> int:
     from refcodec.datapath import cosimulate
 
-    result = cosimulate(args.folder)
+    result = cosimulate(args.folder, args.simulator)
     report(args, result.as_json(), result.as_text())
     return DONE if result.passed else MISMATCH
 
@@ -130,6 +130,10 @@ def add_commands(group: Any) -> None:
         _add_design(parser, parser is simulate, parser is estimate)
     cosim = command(commands, "cosim", _hw_cosim, "run converted HDL in every simulator found", "refcodec hw cosim rtl")
     cosim.add_argument("folder", help="what hw convert wrote")
+    cosim.add_argument(
+        "--simulator", action="append", choices=("icarus", "verilator", "ghdl"),
+        help="run this one only, may be repeated; whole decoders want verilator",
+    )  # fmt: skip
     cosim.add_argument("--json", action="store_true", help="print JSON")
     synth = command(
         commands, "synth", _hw_synth, "resources and clock rate of converted Verilog, by yosys and nextpnr",
