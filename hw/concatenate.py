@@ -10,8 +10,8 @@ from myhdl import always, always_comb, block, instance, intbv
 
 from hw.checks import require
 from hw.elaboration import address_bits, bit, unsigned
-from hw.pointwise import check_tensor, offer, operation_of, plain
-from hw.stage import Images, Memory, Schedule
+from hw.pointwise import check_tensor, offer, operation_of
+from hw.stage import Images, Memory, Schedule, plain
 from hw.stream import StreamFormat
 from refcodec.formats import IntFormat
 from refcodec.program.operations import Concatenate

@@ -12,8 +12,8 @@ from myhdl import always_comb, block, instance, intbv
 from hw.checks import MAX_DEPTH, require
 from hw.elaboration import address_bits, bit, unsigned
 from hw.memory import memory
-from hw.pointwise import check_tensor, plain
-from hw.stage import Images, Memory, Schedule
+from hw.pointwise import check_tensor
+from hw.stage import Images, Memory, Schedule, plain
 from hw.stream import StreamFormat
 from refcodec.errors import HardwareError
 from refcodec.formats import IntFormat

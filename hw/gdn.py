@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from hw.gdn_norm import divisor_lanes, follow_valid
 from hw.layer import channel_image
 from hw.requantise import SHIFT_BITS, requantise
 from hw.requantise import STAGES as REQUANTISE_STAGES
-from hw.stage import Images, Memory, Schedule
+from hw.stage import Images, Memory, Schedule, plain
 from hw.stream import StreamFormat, pack_lanes, pad_channels
 from refcodec.errors import HardwareError
 from refcodec.formats import IntFormat, multiplier_bits
@@ -409,8 +409,7 @@ class NormStage:
 
     def describe(self) -> dict[str, object]:
         """Plain values for a manifest (SPEC HW-7)."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: str(value) if isinstance(value, IntFormat) else value for name, value in values}
+        return plain(self)
 
     def _title(self, kind: str) -> str:
         form = "squares" if self.squared else "magnitudes"

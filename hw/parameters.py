@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from hw.checks import MAX_CHANNELS, MAX_DEPTH, MAX_LANES, MAX_SIZE, require, require_range
 from hw.convolution import COLUMNS, convolution_engine
 from hw.requantise import SHIFT_BITS, STAGES
-from hw.stage import Memory, Schedule
+from hw.stage import Memory, Schedule, plain
 from hw.stream import StreamFormat
 from refcodec.errors import HardwareError
 from refcodec.fixed import convolution_size, phase_taps, transposed_size
@@ -335,8 +335,4 @@ class EngineParameters:
 
     def describe(self) -> dict[str, object]:
         """Plain values for a manifest (SPEC HW-7)."""
-        found: dict[str, object] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            found[field.name] = str(value) if isinstance(value, IntFormat) else value
-        return found
+        return plain(self)

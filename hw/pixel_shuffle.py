@@ -12,8 +12,8 @@ from myhdl import always, always_comb, block
 from hw.checks import MAX_DEPTH, MAX_SIZE, require, require_range
 from hw.elaboration import address_bits, bit, unsigned
 from hw.memory import ram
-from hw.pointwise import check_tensor, offer, operation_of, plain
-from hw.stage import Images, Memory, Schedule
+from hw.pointwise import check_tensor, offer, operation_of
+from hw.stage import Images, Memory, Schedule, plain
 from hw.stream import StreamFormat
 from refcodec.formats import IntFormat
 from refcodec.program.operations import PixelShuffle

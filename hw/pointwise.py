@@ -8,7 +8,7 @@ it computes, `unit_latency` cycles; `leave`, which joins the results into a word
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from myhdl import always, always_comb, block
@@ -16,7 +16,7 @@ from myhdl import always, always_comb, block
 from hw.checks import MAX_CHANNELS, MAX_LANES, MAX_SIZE, require_range
 from hw.convolution import pack
 from hw.elaboration import bit
-from hw.stage import Memory, Schedule
+from hw.stage import Memory, Schedule, plain
 from hw.stream import StreamFormat
 from refcodec.errors import HardwareError
 from refcodec.formats import IntFormat
@@ -183,15 +183,6 @@ def check_tensor(channels: int, height: int, width: int, lanes: int) -> None:
     require_range("channels", channels, 1, MAX_CHANNELS)
     require_range("height", height, 1, MAX_SIZE)
     require_range("width", width, 1, MAX_SIZE)
-
-
-def plain(stage: object) -> dict[str, object]:
-    """The fields of a parameter set for a manifest, formats by their names (SPEC HW-7)."""
-    found: dict[str, object] = {}
-    for field in fields(stage):  # type: ignore[arg-type]
-        value = getattr(stage, field.name)
-        found[field.name] = str(value) if isinstance(value, IntFormat) else value
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from hw.convolution import pack
 from hw.elaboration import address_bits, bit, limits, signed, unsigned
 from hw.fill import fill
 from hw.memory import ram
-from hw.pointwise import check_tensor, follow_valid, follow_value, offer, operation_of, plain
-from hw.stage import Images, Memory, Schedule
+from hw.pointwise import check_tensor, follow_valid, follow_value, offer, operation_of
+from hw.stage import Images, Memory, Schedule, plain
 from hw.stream import StreamFormat
 from refcodec.fixed import line_taps
 from refcodec.formats import IntFormat

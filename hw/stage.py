@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from hw.elaboration import address_bits
 from hw.stream import StreamFormat
+from refcodec.formats import IntFormat
 
 Images = Mapping[str, Sequence[int]]
 
@@ -98,6 +99,15 @@ class Stage(Protocol):
 
     def describe(self) -> Mapping[str, object]:
         """Plain values for a manifest."""
+
+
+def plain(stage: object) -> dict[str, object]:
+    """The fields of a parameter set for a manifest, formats by their names (SPEC HW-7)."""
+    found: dict[str, object] = {}
+    for field in fields(stage):  # type: ignore[arg-type]
+        value = getattr(stage, field.name)
+        found[field.name] = str(value) if isinstance(value, IntFormat) else value
+    return found
 
 
 def loads(stage: Stage, images: Images, first_select: int = 0) -> Iterator[tuple[int, int, int, int]]:

@@ -12,8 +12,8 @@ from hw.checks import MAX_DEPTH, require
 from hw.elaboration import address_bits, bit, unsigned
 from hw.fill import fill
 from hw.memory import ram
-from hw.pointwise import check_tensor, leave, plain
-from hw.stage import Memory, Schedule
+from hw.pointwise import check_tensor, leave
+from hw.stage import Memory, Schedule, plain
 from hw.stream import StreamFormat
 from refcodec.formats import IntFormat
 
