@@ -580,6 +580,156 @@ def norm_constants(channels: int, bits: int, fraction: int) -> tuple[int, int, i
     return epsilon, root_shift, 1 << fraction + root_shift // 2
 
 
+def narrowest_spare(row: Sequence[int]) -> int:
+    """The first of the narrowest intervals of a row that are wider than one (SPEC CDF-2)."""
+    spare = 0
+    least = 65537
+    for j in range(len(row) - 1):
+        if 1 < row[j + 1] - row[j] < least:
+            spare = j
+            least = row[j + 1] - row[j]
+    return spare
+
+
+def quantise_frequencies(counts: Sequence[int]) -> list[int]:
+    """A cumulative row from counts, without an empty interval (SPEC CDF-2).
+
+    counts  2 .. 65536 of them, 0 or more, the last one the escape's; their sum 1 .. 2**32 - 1.
+    """
+    total = sum(counts)
+    row = [0]
+    for count in counts:
+        row.append(row[-1] + 65536 * count // total)
+    row[-1] = 65536
+    for i in range(len(counts)):
+        if row[i] == row[i + 1]:
+            spare = narrowest_spare(row)
+            for k in range(len(row)):
+                if spare < k <= i:
+                    row[k] = row[k] - 1
+                if i < k <= spare:
+                    row[k] = row[k] + 1
+    return row
+
+
+def rans_push(state: int, words: list[int], start: int, frequency: int, precision: int) -> int:
+    """The state after an interval, for which it may give up a word first (SPEC RANS-1).
+
+    state  2**31 .. 2**63 - 1;  words  given up so far;  start, frequency  in units of 2**-precision.
+    """
+    if state >= frequency << 63 - precision:
+        words.append(state % (1 << 32))
+        state = state >> 32
+    return ((state // frequency) << precision) + state % frequency + start
+
+
+def rans_encode(
+    symbols: Sequence[int], indexes: Sequence[int], rows: Sequence[Sequence[int]], offsets: Sequence[int]
+) -> list[int]:
+    """The words of symbols, each coded with the row that its index names, from the last to the first (SPEC RANS-1).
+
+    symbols  -2**15 .. 2**15 - 1;  rows  of CDF-1, each with its offset.
+    """
+    state = 1 << 31
+    words: list[int] = []
+    for n in range(len(symbols) - 1, -1, -1):
+        row = rows[indexes[n]]
+        escape = len(row) - 2
+        entry = symbols[n] - offsets[indexes[n]]
+        if entry < 0 or entry >= escape:
+            raw = -2 * entry - 1 if entry < 0 else 2 * (entry - escape)
+            count = (digits(raw) + 3) // 4
+            for k in range(count - 1, -1, -1):
+                state = rans_push(state, words, (raw >> 4 * k) % 16, 1, 4)
+            state = rans_push(state, words, count, 1, 4)
+            entry = escape
+        state = rans_push(state, words, row[entry], row[entry + 1] - row[entry], 16)
+    words.append(state >> 32)
+    words.append(state % (1 << 32))
+    return list(reversed(words))
+
+
+def rans_pop(
+    state: int, place: int, words: Sequence[int], start: int, frequency: int, precision: int
+) -> tuple[int, int]:
+    """The state after an interval, for which it may take in a word, and how many words were taken (SPEC RANS-2).
+
+    place  words taken before; zeros follow the last one.
+    """
+    state = frequency * (state >> precision) + state % (1 << precision) - start
+    if state < 1 << 31:
+        state = (state << 32) + (words[place] if place < len(words) else 0)
+        place = place + 1
+    return state, place
+
+
+def rans_escape(state: int, place: int, words: Sequence[int]) -> tuple[int, int, int, int]:
+    """Status, number, state and words taken of an escape (SPEC RANS-2).
+
+    Returns a status of 0, or of 2 for more than five digits and for a last digit of zero.
+    """
+    count = state % 16
+    state, place = rans_pop(state, place, words, count, 1, 4)
+    if count > 5:
+        return 2, 0, state, place
+    raw = 0
+    digit = 1
+    for k in range(count):
+        digit = state % 16
+        raw = raw + (digit << 4 * k)
+        state, place = rans_pop(state, place, words, digit, 1, 4)
+    return 2 if digit == 0 else 0, raw, state, place
+
+
+def rans_symbol(
+    state: int, place: int, words: Sequence[int], row: Sequence[int], offset: int
+) -> tuple[int, int, int, int]:
+    """Status, symbol, state and words taken of a symbol (SPEC RANS-2).
+
+    Returns a status of 0, 1 where words are missing, or 2 where there is no such symbol.
+    """
+    escape = len(row) - 2
+    entry = 0
+    for k in range(len(row) - 1):
+        if row[k] <= state % 65536:
+            entry = k
+    state, place = rans_pop(state, place, words, row[entry], row[entry + 1] - row[entry], 16)
+    status = 0
+    symbol = entry + offset
+    if entry == escape:
+        status, raw, state, place = rans_escape(state, place, words)
+        symbol = (-(raw >> 1) - 1 if raw % 2 == 1 else (raw >> 1) + escape) + offset
+    if place > len(words):
+        status = 1
+    elif symbol < -32768 or symbol > 32767:
+        status = 2
+    return status, symbol, state, place
+
+
+def rans_decode(
+    words: Sequence[int], indexes: Sequence[int], rows: Sequence[Sequence[int]], offsets: Sequence[int]
+) -> tuple[int, list[int]]:
+    """Status and symbols of a payload (SPEC RANS-3).
+
+    Returns a status of 0, or 1 truncated, 2 symbol, 3 state, 4 surplus words; the symbols are those before it.
+    """
+    symbols: list[int] = []
+    if len(words) < 2:
+        return 1, symbols
+    state = words[0] + (words[1] << 32)
+    if state < 1 << 31 or state >= 1 << 63:
+        return 3, symbols
+    place = 2
+    for index in indexes:
+        status, symbol, state, place = rans_symbol(state, place, words, rows[index], offsets[index])
+        if status > 0:
+            return status, symbols
+        symbols.append(symbol)
+    if state != 1 << 31:
+        return 3, symbols
+    return 4 if place < len(words) else 0, symbols
+
+
 def adapt(probability: int, count: int, slowest: int, bit: int) -> tuple[int, int]:
     """A context's chance of a one and how often it was used, after one more bit (SPEC ABIN-1).
 

@@ -235,7 +235,7 @@ def program(multipliers: Any, shift: int, left: Any = (1, S8), right: Any = (1, 
     [
         ([1, 1], 1, (2, S8), (1, S8), (2, S8), "RC-MODEL-TENSOR", r"sum: channels 2, 1 and 2 differ"),
         ([1, 1], 1, (2, S8), (2, S8), (1, S8), "RC-MODEL-TENSOR", r"sum: channels 2, 2 and 1 differ"),
-        ([1], 1, (1, S8), (1, S8), (1, S8), "RC-MODEL-RANGE", r"sum: expected multipliers \(2,\), got \(1,\)"),
+        ([1], 1, (1, S8), (1, S8), (1, S8), "RC-MODEL-TENSOR", r"sum: expected multipliers \(2,\), got \(1,\)"),
         ([2**31, 1], 1, (1, S8), (1, S8), (1, S8), "RC-MODEL-RANGE", r"sum: multipliers must be"),
         ([1, -(2**31)], 1, (1, S8), (1, S8), (1, S8), "RC-MODEL-RANGE", r"sum: multipliers must be"),
         ([1, 1], 63, (1, S8), (1, S8), (1, S8), "RC-MODEL-RANGE", r"sum: shift must be 0\.\.62, got 63"),

@@ -337,11 +337,11 @@ def test_bounds_equal_the_specification_over_phases(
         (mean(8, ones(1)), S16, (1, IntFormat(24, True)), "RC-MODEL-RANGE", r"from s16 to s25, not .* to s24"),
         (mean(8, ones(2)), S16, (1, S25), "RC-MODEL-TENSOR", r"b: mean \(2,\) for 1"),
         (mean(8, ones(1)), S16, (2, S25), "RC-MODEL-TENSOR", r"b: mean \(1,\) for 1"),
-        (mean(8, ones(1, 1)), S16, (1, S25), "RC-MODEL-RANGE", r"b: expected mean \(C,\)"),
+        (mean(8, ones(1, 1)), S16, (1, S25), "RC-MODEL-TENSOR", r"b: expected mean \(C,\)"),
         (mean(17, ones(1)), S16, (1, IntFormat(34, True)), "RC-MODEL-RANGE", r"fraction must be 0\.\.16"),
         (mean(-1, ones(1)), S16, (1, IntFormat(16, True)), "RC-MODEL-RANGE", r"fraction must be 0\.\.16"),
         (mean(0, 2**15 * ones(1)), S16, (1, IntFormat(17, True)), "RC-MODEL-RANGE", r"mean: .* leave s16"),
-        (scale(ones(1, 62)), S32, (1, U6), "RC-MODEL-RANGE", r"b: expected thresholds \(C, 63\)"),
+        (scale(ones(1, 62)), S32, (1, U6), "RC-MODEL-TENSOR", r"b: expected thresholds \(C, 63\)"),
         (scale(ones(2, 63)), S32, (1, U6), "RC-MODEL-TENSOR", r"b: thresholds \(2, 63\) for 1"),
         (scale(ones(1, 63)), S32, (2, U6), "RC-MODEL-TENSOR", r"b: thresholds \(1, 63\) for 1"),
         (scale(ones(1, 63)), S32, (1, U8), "RC-MODEL-RANGE", r"b: the target must be u6"),
@@ -459,10 +459,10 @@ def test_run_frees_every_tensor_after_its_last_use(rng: np.random.Generator) -> 
     assert freed == set("abcdefg")
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (2, 4, 4), (4, 4, 4), (1, 3, 4, 4)])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 4, 4), (4, 4, 4), (1, 3, 4, 4), (3, 0, 4), (3, 4, 0)])
 def test_run_refuses_other_shapes(shape: tuple[int, ...]) -> None:
     for run in (every_operation().run_all, every_operation().run_all_plain):
-        with pytest.raises(ShapeError, match=r"^RC-SHAPE: p takes \(3, H, W\), got "):
+        with pytest.raises(ShapeError, match=r"^RC-SHAPE: p takes \(3, H, W\), H and W at least 1, got "):
             run({"a": np.zeros(shape, np.int16)})
 
 

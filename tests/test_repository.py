@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from check_repository import ROOT, specification
-from checks import integers, layering, strays
+from checks import layering, strays
 from checks import specification as spec_checks
+from refcodec.audit import source as source_checks
 from refcodec.errors import CODES
 
 # ---- the repository itself
@@ -19,7 +20,7 @@ def test_imports_point_one_way():
 
 
 def test_decode_path_has_no_floats():
-    assert integers.no_floats(layering.package_sources(ROOT)) == []
+    assert source_checks.no_floats(layering.package_sources(ROOT)) == []
 
 
 def test_specification_is_the_code():
@@ -107,7 +108,7 @@ def test_import_order_accepts(path, source):
 )
 @pytest.mark.parametrize("path", ["refcodec/fixed.py", "refcodec/layers/gdn.py", "refcodec/codecs/inr.py"])
 def test_no_floats_complains(path, source):
-    complaints = integers.no_floats({path: source})
+    complaints = source_checks.no_floats({path: source})
     assert complaints
     assert all(line.startswith(f"{path}:1: floating point: ") for line in complaints)
 
@@ -126,20 +127,20 @@ def test_no_floats_complains(path, source):
     ],
 )
 def test_no_floats_accepts(source):
-    assert integers.no_floats({"refcodec/layers/gdn.py": source}) == []
+    assert source_checks.no_floats({"refcodec/layers/gdn.py": source}) == []
 
 
 def test_no_floats_leaves_the_encoder_alone():
-    assert integers.no_floats({"refcodec/models/gdn.py": "x = 0.5", "refcodec/quantize/mse.py": "y = x / 2"}) == []
+    assert source_checks.no_floats({"refcodec/models/gdn.py": "x = 0.5", "refcodec/quantize/mse.py": "y = x / 2"}) == []
 
 
 def test_no_floats_reads_the_blocks_of_a_datapath():
     block = "def make():\n    @{}\n    def gdn(clock):\n        y = x / 2\n    return gdn\n"
     for decorator in ("block", "myhdl.block"):
-        assert integers.no_floats({"hw/gdn.py": block.format(decorator)}) == [
+        assert source_checks.no_floats({"hw/gdn.py": block.format(decorator)}) == [
             "hw/gdn.py:4: floating point: true division (paths: use joinpath)"
         ]
-    assert integers.no_floats({"hw/gdn.py": block.format("cache")}) == []
+    assert source_checks.no_floats({"hw/gdn.py": block.format("cache")}) == []
 
 
 # ---- SPEC.md and the code
@@ -342,7 +343,18 @@ def test_specification_reports_missing_files(tmp_path: Path):
         "SPEC.md: missing",
         "refcodec/fixed.py: missing",
         "refcodec/interop/rounding.py: missing",
+        "refcodec/vectorgen/clauses.json: missing",
     ]
+
+
+def test_clause_texts_end_at_the_next_clause_or_section():
+    spec = "Version 1.2.3.\n\n## A\n\n**XX-1** one\n\ntwo\n\n**XX-2** three\n\n## B\n\nfour\n"
+    assert spec_checks.clause_texts(spec) == {"XX-1": "**XX-1** one\n\ntwo", "XX-2": "**XX-2** three"}
+    recorded = spec_checks.clause_digests(spec)
+    assert '"version": "1.2.3"' in recorded
+    assert spec_checks.stale_digests(spec, recorded) == []
+    assert spec_checks.stale_digests(spec.replace("four", "five"), recorded) == []
+    assert len(spec_checks.stale_digests(spec.replace("two", "too"), recorded)) == 1
 
 
 # ---- strays

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from checks.integers import no_floats
 from checks.layering import import_order, package_sources
 from checks.specification import (
     clause_links,
@@ -14,18 +13,21 @@ from checks.specification import (
     one_demand,
     spec_is_code,
     spec_language,
+    stale_digests,
 )
 from checks.strays import strays
+from refcodec.audit.source import audit_source
 from refcodec.errors import CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 # What SPEC.md quotes: the normative clauses, and the informative profiles.
 QUOTED = ("refcodec/fixed.py", "refcodec/interop/rounding.py")
+DIGESTS = "refcodec/vectorgen/clauses.json"
 
 
 def specification(root: Path) -> list[str]:
     """All the complaints about SPEC.md and the code it numbers."""
-    missing = [name for name in ("SPEC.md", *QUOTED) if not (root / name).is_file()]
+    missing = [name for name in ("SPEC.md", *QUOTED, DIGESTS) if not (root / name).is_file()]
     if missing:
         return [f"{name}: missing" for name in missing]
     spec = (root / "SPEC.md").read_text(encoding="utf-8")
@@ -38,13 +40,14 @@ def specification(root: Path) -> list[str]:
         *one_demand(spec),
         *clause_links(spec, package_sources(root), tests),
         *error_table(spec, CODES),
+        *stale_digests(spec, (root / DIGESTS).read_text(encoding="utf-8")),
     ]
 
 
 def complaints(root: Path) -> list[str]:
     """Everything that is wrong with the repository at `root`."""
     sources = package_sources(root)
-    return [*import_order(sources), *no_floats(sources), *specification(root), *strays(root)]
+    return [*import_order(sources), *audit_source(sources), *specification(root), *strays(root)]
 
 
 def main() -> int:

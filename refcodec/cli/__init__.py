@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from refcodec import __version__
-from refcodec.cli import codec, figures, hardware, inr, model, study, vectors
+from refcodec.cli import audit, codec, figures, hardware, inr, model, study, vectors
 from refcodec.cli.parsing import DONE, REFUSED, Parser
 from refcodec.errors import RefcodecError
 
@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="refcodec", description="Integer-only golden reference for quantised neural codecs.")
     parser.add_argument("--version", action="version", version=f"refcodec {__version__}")
     group = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for commands in (codec, model, inr, vectors, hardware, study, figures):
+    for commands in (codec, model, inr, audit, vectors, hardware, study, figures):
         commands.add_commands(group)
     return parser
 

@@ -23,6 +23,7 @@ SCHEMA = "refcodec-model/1"
 TABLES = "tables/"
 ENCODER = "encoder/"  # float tensors under this prefix serve the encoder only and are outside the identity
 Arrays = Mapping[str, np.ndarray]
+Parts = tuple[tuple[Tensor, ...], tuple[AnyOperation, ...]]  # of a program
 # annotation of an operation's field -> type in the description
 FIELD_TYPES = {"str": str, "int": int, "bool": bool, "IntFormat": dict, "tuple[str, ...]": list}
 
@@ -141,6 +142,29 @@ def load_model(path: str | Path) -> Model:
 
 def model_from_bytes(content: bytes, name: str = "model") -> Model:
     """Parse and check the bytes of a model file (SPEC MODEL-4)."""
+    text, document, tensors = _open(content, name)
+    model = _parse(document, tensors)
+    if not _is_canonical(text, document):
+        raise ModelError("RC-MODEL-SCHEMA", f"{name}: the description is not canonical JSON")
+    if model.identity != document["identity"]:
+        raise ModelError("RC-MODEL-HASH", f"{name}: content has identity {model.identity}, file says otherwise")
+    return model
+
+
+def unchecked_programs(content: bytes, name: str = "model") -> dict[str, Parts]:
+    """Tensors and operations of every program as a file states them, whether or not they fit together.
+
+    For a report on what a checker refuses: nothing may be run that is not a Program.  Raises ModelError.
+    """
+    _, document, tensors = _open(content, name)
+    described = document.get("programs") if type(document) is dict else None
+    if type(described) is not dict:
+        raise ModelError("RC-MODEL-SCHEMA", f"{name}: the description has no programs")
+    return {key: _parse_parts(key, program, tensors) for key, program in described.items()}
+
+
+def _open(content: bytes, name: str) -> tuple[str, Any, dict[str, np.ndarray]]:
+    """The text of the description, what it says, and all tensors.  Raises ModelError RC-MODEL-FILE."""
     try:
         tensors = safetensors.numpy.load(content)
         if any(array.dtype.isbuiltin != 1 for array in tensors.values()):
@@ -150,12 +174,7 @@ def model_from_bytes(content: bytes, name: str = "model") -> Model:
         document = json.loads(text)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError("RC-MODEL-FILE", f"{name} is not a refcodec model file") from error
-    model = _parse(document, tensors)
-    if not _is_canonical(text, document):
-        raise ModelError("RC-MODEL-SCHEMA", f"{name}: the description is not canonical JSON")
-    if model.identity != document["identity"]:
-        raise ModelError("RC-MODEL-HASH", f"{name}: content has identity {model.identity}, file says otherwise")
-    return model
+    return text, document, tensors
 
 
 def _is_canonical(text: str, document: Any) -> bool:
@@ -188,7 +207,7 @@ def _parse(document: Any, tensors: dict[str, np.ndarray]) -> Model:
     if any(type(value) is not str for value in provenance.values()):
         raise ModelError("RC-MODEL-SCHEMA", "provenance must be text")
     remaining = dict(tensors)
-    programs = {name: _parse_program(name, program, remaining) for name, program in described.items()}
+    programs = {name: Program(name, *_parse_parts(name, program, remaining)) for name, program in described.items()}
     tables = {name[len(TABLES) :]: remaining.pop(name) for name in sorted(remaining) if name.startswith(TABLES)}
     encoder = {name[len(ENCODER) :]: remaining.pop(name) for name in sorted(remaining) if name.startswith(ENCODER)}
     if remaining:
@@ -199,10 +218,9 @@ def _parse(document: Any, tensors: dict[str, np.ndarray]) -> Model:
     return Model(family, settings, programs, tables, encoder, provenance)
 
 
-def _parse_program(name: str, document: Any, tensors: dict[str, np.ndarray]) -> Program:
+def _parse_parts(name: str, document: Any, tensors: dict[str, np.ndarray]) -> Parts:
     listed, operations = _take(document, {"tensors": list, "operations": list}, name)
-    return Program(
-        name,
+    return (
         tuple(_parse_tensor(entry, name) for entry in listed),
         tuple(_parse_operation(entry, name, tensors) for entry in operations),
     )

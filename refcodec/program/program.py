@@ -140,8 +140,8 @@ class Program:
         accepted = {}
         for tensor in self.inputs:
             x = inputs[tensor.name]
-            if x.ndim != 3 or x.shape[0] != tensor.channels:
-                raise ShapeError(f"{self.name} takes ({tensor.channels}, H, W), got {x.shape}")
+            if x.ndim != 3 or x.shape[0] != tensor.channels or 0 in x.shape:
+                raise ShapeError(f"{self.name} takes ({tensor.channels}, H, W), H and W at least 1, got {x.shape}")
             tensor.format.check(x, tensor.name)
             accepted[tensor.name] = x.astype(tensor.format.dtype)
         return accepted

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 
 CLAUSE = r"[A-Z][A-Z0-9]*-\d+"
 HEADING = re.compile(rf"^\*\*({CLAUSE})\*\*", re.MULTILINE)
+VERSION = re.compile(r"^Version (\d+\.\d+\.\d+)\.", re.MULTILINE)
 MENTION = re.compile(rf"\bSPEC\s+({CLAUSE}(?:(?:,\s+|\s+and\s+|,\s+and\s+){CLAUSE})*)")
 FENCE = re.compile(rf"^```python spec:({CLAUSE})[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 ANY_SPEC_FENCE = re.compile(r"^[ \t]*[`~]{3,}[^\n]*\bspec:.*$", re.MULTILINE)
@@ -39,6 +42,27 @@ class Block:
 def spec_blocks(spec: str) -> list[Block]:
     """Every ```python spec:CLAUSE block of SPEC.md."""
     return [Block(m[1], spec.count("\n", 0, m.start()) + 1, m[2]) for m in FENCE.finditer(spec)]
+
+
+def clause_texts(spec: str) -> dict[str, str]:
+    """What every clause says, from its number to the next clause or section."""
+    starts = list(HEADING.finditer(spec))
+    ends = [match.start() for match in re.finditer(rf"^(?:\*\*{CLAUSE}\*\*|##? )", spec, re.MULTILINE)] + [len(spec)]
+    return {match[1]: spec[match.start() : min(e for e in ends if e > match.start())].strip() for match in starts}
+
+
+def clause_digests(spec: str) -> str:
+    """The document that says of which text the package's conformance cases are: a SHA-256 of every clause."""
+    version = VERSION.search(spec)
+    clauses = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in clause_texts(spec).items()}
+    return json.dumps({"version": version and version[1], "clauses": clauses}, indent=1, sort_keys=True) + "\n"
+
+
+def stale_digests(spec: str, recorded: str) -> list[str]:
+    """Complain where the recorded digests are those of another text."""
+    if recorded == clause_digests(spec):
+        return []
+    return ["refcodec/vectorgen/clauses.json: not the digests of SPEC.md: run tools/ship_clauses.py, rebuild vectors/"]
 
 
 def malformed_fences(spec: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from refcodec.errors import ModelError, RefcodecError
+from refcodec.errors import ModelError, RefcodecError, ShapeError
 from refcodec.formats import IntFormat
 from refcodec.program.reach import Reach
 
@@ -146,5 +146,7 @@ def check_operation(op: Operation, sources: Tensors, target: Tensor) -> None:
         op.check(sources, target)
     except ModelError:
         raise
+    except ShapeError as error:
+        raise ModelError("RC-MODEL-TENSOR", f"{op.name}: {error.message}") from error
     except RefcodecError as error:
         raise ModelError("RC-MODEL-RANGE", f"{op.name}: {error.message}") from error

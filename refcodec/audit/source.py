@@ -1,10 +1,19 @@
-"""No floating point on the decode path."""
+"""No floating point on the decode path, and no shift count or width out of range (SPEC AUD-5).
+
+What is read is the text of the package, not its run. A float that enters as an argument is not seen here; the checks of
+every layer turn it away.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import refcodec
+from refcodec.audit.shifts import shifts_in_range
+from refcodec.errors import FileError
 
 DECODE_PATH = ("refcodec/fixed.py", "refcodec/layers/", "refcodec/program/", "refcodec/entropy/", "refcodec/codecs/")
 
@@ -97,7 +106,7 @@ def checked_nodes(path: str, tree: ast.Module) -> Iterator[ast.AST]:
         yield from dict.fromkeys(node for block in blocks for node in ast.walk(block))
 
 
-def no_floats(sources: dict[str, str]) -> list[str]:
+def no_floats(sources: Mapping[str, str]) -> list[str]:
     """Complain of every floating-point construct on the decode path; `sources` maps a path to its text."""
     complaints = []
     for path, source in sorted(sources.items()):
@@ -106,3 +115,21 @@ def no_floats(sources: dict[str, str]) -> list[str]:
             if fault:
                 complaints.append(f"{path}:{getattr(node, 'lineno', '?')}: floating point: {fault}")
     return complaints
+
+
+def audit_source(sources: Mapping[str, str]) -> list[str]:
+    """Every complaint about the integers of the decode path; `sources` maps a path to its text (SPEC AUD-5)."""
+    return [*no_floats(sources), *shifts_in_range(sources, DECODE_PATH)]
+
+
+def package_sources(folder: str | Path | None = None) -> dict[str, str]:
+    """The Python files of refcodec/ and, where it is there, hw/, by their paths.
+
+    folder  that holds refcodec/, by default the one that this package was imported from.
+    Raises FileError RC-FILE-READ where there is no package.
+    """
+    root = Path(folder) if folder else Path(refcodec.__file__).parents[1]
+    files = [path for top in ("refcodec", "hw") for path in sorted((root / top).rglob("*.py"))]
+    if not (root / "refcodec" / "fixed.py").is_file():
+        raise FileError("RC-FILE-READ", f"{root} holds no refcodec/fixed.py")
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files}
