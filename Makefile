@@ -4,6 +4,8 @@ PYTEST_FLAGS ?= -q -n auto
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 SYNTH_FLAGS ?=
+FUZZ_FLAGS ?=
+REPRODUCE_FLAGS ?=
 # Third-party pictures and clips; the tests that want them are skipped where the folder is missing.
 export REFCODEC_DATA ?= ../shared/data
 
@@ -11,7 +13,7 @@ export REFCODEC_DATA ?= ../shared/data
 RUFF_BASE := --isolated --line-length 120 --target-version py310
 RUFF_RULES := --select B,BLE,C4,E,F,I,PIE,PT,RET,RUF,SIM,UP,W --config 'src = [".", "tools"]'
 
-.PHONY: help bootstrap demo test hardware check bench synth oracles clean
+.PHONY: help bootstrap demo test hardware check gate reproducible fuzz vectors bench synth oracles clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +37,23 @@ check: bootstrap ## lint, types, the repository's own audits, the committed vect
 	$(PY) -m mypy
 	$(PY) tools/check_repository.py
 	.venv/bin/refcodec vectors verify vectors
+
+gate: bootstrap ## measure what the vectors find: mutants killed, corners seen, clauses covered
+	.venv/bin/refcodec vectors mutate vectors
+	.venv/bin/refcodec vectors coverage vectors
+
+reproducible: bootstrap ## rebuild the vectors with other Pythons and NumPys, compare every byte
+	@$(PY) tools/reproduce_vectors.py $(REPRODUCE_FLAGS)
+
+fuzz: bootstrap ## read 100,000 damaged streams and model files
+	@$(PY) tools/fuzz.py $(FUZZ_FLAGS)
+
+vectors: bootstrap ## write the committed vectors, the kill matrix and the smoke suite anew
+	@$(PY) tools/ship_clauses.py
+	.venv/bin/refcodec vectors build -o vectors
+	.venv/bin/refcodec vectors mutate vectors --write
+	@$(PY) tools/ship_smoke.py
+	.venv/bin/refcodec vectors build -o vectors
 
 bench: bootstrap ## measure speed and memory
 	@$(PY) tools/bench.py $(BENCH_FLAGS)

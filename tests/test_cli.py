@@ -28,14 +28,14 @@ from refcodec.entropy.rans import encode as rans_encode
 from refcodec.errors import CODES, StreamError
 from refcodec.models.shipped import DEFAULT_FLOAT, DEFAULT_MODEL, recipe_name, shipped_path
 from refcodec.program.model_file import load_model, save_model
-from refcodec.vectorgen.decoder import broken_streams
+from refcodec.vectorgen.decoder import broken_containers
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "tests" / "fixtures" / "hyperprior_n2_m3.pth.tar"
 TINY = "scale-hyperprior, gdn backbone of 2 channels, latent of 3 channels, balle2018 hyperprior of 2 channels"
 LINE = re.compile(r"refcodec: (RC-[A-Z-]+): [^\n]+\n")
 COMMANDS = (
-    ("demo",), ("import",), ("encode",), ("decode",), ("info",), ("quantize",), ("vectors", "build"),
+    ("demo",), ("import",), ("encode",), ("decode",), ("info",), ("quantize",), ("audit",), ("vectors", "build"),
     ("vectors", "verify"), ("export",), ("bdrate",), ("study", "precision"), ("study", "calibration"),
     ("study", "drift"), ("hw", "simulate"), ("hw", "convert"), ("hw", "cosim"), ("hw", "synth"),
     ("hw", "estimate"),
@@ -411,7 +411,7 @@ def test_decode_refuses_a_stream_with_any_bit_flipped(work: Path, run: Run) -> N
 
 
 def test_decode_refuses_every_broken_stream(work: Path, refused: Callable[..., str]) -> None:
-    for kind, (code, content) in broken_streams((work / "photo.rcb").read_bytes()).items():
+    for kind, (code, content) in broken_containers((work / "photo.rcb").read_bytes()).items():
         (work / "bad.rcb").write_bytes(content)
         if kind in ("y-flipped", "larger"):  # where damaged symbols lead depends on the stream
             with pytest.raises(StreamError, match=r"^RC-STREAM-") as caught:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from checks.specification import clause_texts
 from refcodec.cli import main
 from refcodec.codecs.family import FAMILIES
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
@@ -27,15 +29,19 @@ from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
 from refcodec.program.model_file import load_model
 from refcodec.program.operations import KINDS
 from refcodec.vectorgen import evaluate
-from refcodec.vectorgen.case import SCHEMA, Case, Values, case_files, index_entry, load_case
+from refcodec.vectorgen.case import SCHEMA, Case, case_files, index_entry, load_case
 from refcodec.vectorgen.corners.arithmetic import requantise_cases
-from refcodec.vectorgen.decoder import broken_streams, small_streams
+from refcodec.vectorgen.decoder import broken_containers, small_streams
 from refcodec.vectorgen.draw import draw
 from refcodec.vectorgen.evaluate import OPERATIONS, Engine
-from refcodec.vectorgen.suite import INDEX, SCHEMAS, build_suite
+from refcodec.vectorgen.flags import FLAGS
+from refcodec.vectorgen.signature import signature_words
+from refcodec.vectorgen.suite import INDEX, SCHEMAS, VERSION, build_suite
+from refcodec.vectorgen.values import Values
 from refcodec.vectorgen.verify import Report, check_files, differences, verify_suite
 
-COMMITTED = Path(__file__).parents[1] / "vectors"
+ROOT = Path(__file__).parents[1]
+COMMITTED = ROOT / "vectors"
 CLIP = "operations/clip/limits0to0"
 CORNERS = "operations/requantise/corners-s32-s4"
 DECODE = "operations/rans_decode/one"
@@ -67,10 +73,11 @@ def small(suite: Path, tmp_path: Path) -> Path:
         shutil.copytree(suite / identifier, folder / identifier)
     for name in ("schema", "models"):
         shutil.copytree(suite / name, folder / name)
-    shutil.copy(suite / "VERSION.json", folder)
+    shutil.copy(suite / VERSION, folder)
     index = json.loads((suite / INDEX).read_text())
     index["cases"] = [entry for entry in index["cases"] if entry["id"] in KEPT]
     (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+    edit_json(folder / VERSION, lambda version: version.update(cases=len(KEPT)))
     (folder / SUMS).write_text(folder_sums(folder))
     return folder
 
@@ -145,10 +152,12 @@ def test_schemas_are_sound_and_copied_into_the_suite(suite: Path) -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_case_and_index_files_satisfy_their_schemas(suite: Path) -> None:
-    case, index = (
+def test_documents_of_a_suite_satisfy_their_schemas(suite: Path) -> None:
+    case, index, version, mutants = (
         jsonschema.Draft202012Validator(json.loads((suite / "schema" / name).read_text())) for name in SCHEMAS
     )
+    version.validate(json.loads((suite / VERSION).read_text()))
+    mutants.validate(json.loads((suite / "mutants.json").read_text()))
     listed = json.loads((suite / INDEX).read_text())
     index.validate(listed)
     found = sorted(suite.rglob("case.json"))
@@ -166,6 +175,12 @@ def test_case_and_index_files_satisfy_their_schemas(suite: Path) -> None:
         lambda d: d.update(outputs=[]),
         lambda d: d.update(more=1),
         lambda d: d.pop("clauses"),
+        lambda d: d.pop("spec"),
+        lambda d: d.pop("signature"),
+        lambda d: d.update(accept=["RC-SHAPE"]),
+        lambda d: d["outputs"][0].pop("clause"),
+        lambda d: d["inputs"][0].update(clause="CLIP-1"),
+        lambda d: d["clause_sha256"].update({"CLIP-1": "1"}),
         lambda d: d["inputs"][0].update(bits=49),
         lambda d: d["inputs"][0].update(file="../in.x.le"),
         lambda d: d["parameters"].update(lo=0.5),
@@ -194,6 +209,51 @@ def test_index_entries_describe_their_cases(suite: Path) -> None:
         text = json.dumps(digests, sort_keys=True, separators=(",", ":"))
         assert entry["sha256"] == hashlib.sha256(text.encode()).hexdigest()
         assert described["comment"]
+
+
+def test_cases_record_the_text_they_are_of(cases: dict[str, Case]) -> None:
+    texts = clause_texts((ROOT / "SPEC.md").read_text())
+    for case in cases.values():
+        assert case.clause_sha256 == {name: hashlib.sha256(texts[name].encode()).hexdigest() for name in case.clauses}
+        assert set(case.defined_by) == {*case.taps, *case.outputs}
+        assert set(case.defined_by.values()) <= set(texts)
+
+
+def test_verify_suite_reports_a_case_of_another_text(small: Path) -> None:
+    rewrite(small, CLIP, lambda case: replace(case, clause_sha256={"CLIP-1": "0" * 64}))
+    assert verify_suite(small).failures == [f"{CLIP}: the text of CLIP-1 is another one now"]
+
+
+def test_signatures_and_checksums_are_those_of_the_stored_bytes(suite: Path) -> None:
+    for path in suite.rglob("case.json"):
+        described = json.loads(path.read_text())
+        for entry in (*described["taps"], *described["outputs"]):
+            assert f"{zlib.crc32((path.parent / entry['file']).read_bytes()):08x}" == entry["crc32"]
+        if described["result"] == "invalid":
+            continue
+        words = b""
+        for entry in described["outputs"]:
+            content, size = (path.parent / entry["file"]).read_bytes(), np.dtype(entry["dtype"]).itemsize
+            for at in range(0, len(content), size):
+                value = int.from_bytes(content[at : at + size], "little", signed=entry["dtype"].startswith("i"))
+                words += (value % (1 << 8 * max(size, 4))).to_bytes(max(size, 4), "little")
+        assert described["signature"] == {"words": len(words) // 4, "crc32": f"{zlib.crc32(words):08x}"}
+
+
+def test_signature_words_wrap_what_does_not_fit_its_dtype() -> None:
+    y = Values(np.array([-1, 255, 256]), IntFormat(8, False))
+    wide = Values(np.array([-(2**47), 2**33 + 5]), IntFormat(48, True))
+    assert signature_words({"y": y}).tolist() == [255, 255, 0]
+    assert signature_words({"wide": wide}).tolist() == [0, 0xFFFF8000, 5, 2]
+
+
+def test_flags_and_errors_are_counted(cases: dict[str, Case], suite: Path) -> None:
+    flags, errors = (json.loads((suite / name).read_text()) for name in ("flags.json", "errors.json"))
+    assert set(flags) == {flag for case in cases.values() for flag in case.flags} == set(FLAGS)
+    assert flags["Tie"]["cases"] == sum("Tie" in case.flags for case in cases.values())
+    assert set(errors) == {case.error for case in cases.values()} - {None}
+    assert sum(entry["cases"] for entry in errors.values()) == sum(case.error is not None for case in cases.values())
+    assert errors["RC-STREAM-CRC"]["meaning"] == CODES["RC-STREAM-CRC"]
 
 
 def test_sums_are_what_sha256sum_reads(suite: Path) -> None:
@@ -479,7 +539,10 @@ MISMATCHES: dict[str, tuple[str, Callable[[Case], Case]]] = {
     "stream": (STREAM, off_by_one("inputs", "stream")),
     "parameter": (CLIP, lambda case: replace(case, parameters={**case.parameters, "hi": 1})),
     "shape": (CORNERS, turned),
-    "name": (CLIP, lambda case: replace(case, outputs={"other": case.outputs["y"]})),
+    "name": (
+        CLIP,
+        lambda case: replace(case, outputs={"other": case.outputs["y"]}, defined_by={"other": "CLIP-1"}),
+    ),
     "declared invalid": (CLIP, lambda case: replace(case, error="RC-RANGE", outputs={})),
 }
 
@@ -505,7 +568,8 @@ def test_verify_suite_passes_a_case_rewritten_as_it_was(small: Path) -> None:
 MALFORMED: dict[str, Edit] = {
     "not JSON": lambda s: (s / CLIP / "case.json").write_text("{"),
     "a list": lambda s: (s / CLIP / "case.json").write_text("[1]"),
-    "another schema": edit_case(CLIP, lambda d: d.update(schema="refcodec-case/2")),
+    "another schema": edit_case(CLIP, lambda d: d.update(schema="refcodec-case/1")),
+    "surplus key": edit_case(CLIP, lambda d: d.update(more=1)),
     "missing key": edit_case(CLIP, lambda d: d.pop("inputs")),
     "unknown code": edit_case(CLIP, lambda d: d.update(result="invalid", error="RC-NONE")),
     "valid with a code": edit_case(CLIP, lambda d: d.update(error="RC-SHAPE")),
@@ -681,14 +745,14 @@ def test_differences_finds_every_operation_that_is_off_by_one(
 # --- streams
 
 
-def test_broken_streams_raise_their_codes(cases: dict[str, Case]) -> None:
+def test_broken_containers_raise_their_codes(cases: dict[str, Case]) -> None:
     codec = ScaleHyperprior.from_model(load_model(shipped_path(DEFAULT_MODEL, ".rcm")))
     taps: dict[str, np.ndarray] = {}
     codec.decode(shipped_path(DEFAULT_STREAM, ".rcb").read_bytes(), taps.__setitem__)
     for name, (comment, content) in small_streams(codec, taps).items():
         assert comment
         codec.decode(content)
-        broken = broken_streams(content)
+        broken = broken_containers(content)
         assert len(broken) >= 20
         for kind, (wanted, damaged) in broken.items():
             vague = name != "33x17" and kind in ("y-flipped", "larger")  # where damaged symbols lead depends on them
@@ -699,7 +763,7 @@ def test_broken_streams_raise_their_codes(cases: dict[str, Case]) -> None:
             assert f"streams/scale_hyperprior/invalid-{kind}" in cases
 
 
-def test_suite_holds_good_and_broken_streams_of_every_family(cases: dict[str, Case], suite: Path) -> None:
+def test_suite_holds_good_and_broken_containers_of_every_family(cases: dict[str, Case], suite: Path) -> None:
     for family, codec_family in ((family.replace("-", "_"), family) for family in FAMILIES):
         found = [case for case in cases.values() if case.id.startswith(f"streams/{family}/")]
         good = [case for case in found if case.error is None]
@@ -710,5 +774,6 @@ def test_suite_holds_good_and_broken_streams_of_every_family(cases: dict[str, Ca
             assert model.family == codec_family
 
 
-def test_case_schema_name_is_version_one() -> None:
-    assert SCHEMA == "refcodec-case/1"
+def test_case_schema_name_is_that_of_the_schema() -> None:
+    schema = json.loads((COMMITTED / "schema" / SCHEMAS[0]).read_text())
+    assert schema["title"] == SCHEMA == "refcodec-case/2"

@@ -15,9 +15,11 @@ from refcodec.formats import IntFormat
 from refcodec.layers.latent_mean import SYMBOL_FORMAT
 from refcodec.program.operations import AnyOperation, Convolution, Requantise, ScaleIndex, TransposedConvolution
 from refcodec.program.program import Program
-from refcodec.vectorgen.case import Case, Values
+from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.corners.entropy import BYTE
+from refcodec.vectorgen.defining_clauses import ADDED, DEFINING, defined_in_stream
 from refcodec.vectorgen.evaluate import Engine, evaluate
+from refcodec.vectorgen.values import Values
 
 # What a decode of each family exercises besides container and picture.
 DECODING = {
@@ -29,24 +31,33 @@ DECODING = {
     "autoregressive": ("AR-2", "AR-3"),
 }
 TILE = 4  # rows and columns of a layer case's input
+PLAIN = Engine(True, {})
 Taps = dict[str, np.ndarray]
 
 
-def layer_cases(codec: ScaleHyperprior, taps: Taps) -> Iterator[Case]:
+def layer_cases(codec: Codec, taps: Taps, tile: int = TILE, engine: Engine = PLAIN) -> Iterator[Case]:
     """Every layer of h_s and g_s on a tile of a photograph's tensors.
 
-    taps  tensors of the photograph's decode, by name.
+    taps  tensors of the photograph's decode, by name;  tile  its rows and columns;  engine  gives what is expected.
     """
-    for program in (codec.h_s, codec.g_s):
+    for program in codec.programs:
         for position, op in enumerate(program.operations):
             if isinstance(op, Convolution | TransposedConvolution):
-                yield _layer_case(program, op, program.operations[position + 1], taps)
+                after = program.operations[position + 1]
+                yield _layer_case(program, (op, after), _tile(taps[op.source], tile), engine)
 
 
-def _layer_case(program: Program, op: Convolution | TransposedConvolution, after: AnyOperation, taps: Taps) -> Case:
+def _tile(x: np.ndarray, side: int) -> np.ndarray:
+    """The middle of a tensor."""
+    top, left = (max(0, n - side) // 2 for n in x.shape[1:])
+    return x[:, top : top + side, left : left + side]
+
+
+def _layer_case(
+    program: Program, pair: tuple[Convolution | TransposedConvolution, AnyOperation], tile: np.ndarray, engine: Engine
+) -> Case:
+    op, after = pair
     source, accumulator = program.tensor(op.source), program.tensor(op.target)
-    centre = [(n - TILE) // 2 for n in taps[op.source].shape[1:]]
-    tile = taps[op.source][:, centre[0] : centre[0] + TILE, centre[1] : centre[1] + TILE]
     parameters = {
         "transposed": op.kind == "transposed_convolution",
         "stride": op.stride,
@@ -69,39 +80,42 @@ def _layer_case(program: Program, op: Convolution | TransposedConvolution, after
         inputs["thresholds"] = Values(after.thresholds, IntFormat(48, True))
     target = program.tensor(after.target)
     parameters["target"] = str(target.format)
-    results = evaluate(Engine(True, {}), "layer", parameters, {name: v.array for name, v in inputs.items()})
+    results = evaluate(engine, "layer", parameters, {name: v.array for name, v in inputs.items()})
     return Case(
         f"layers/{op.kind}/{op.name}",
         "layer",
         ("TCONV-3" if parameters["transposed"] else "CONV-2", "RQ-1" if isinstance(after, Requantise) else "SCALE-1"),
-        f"layer {op.name} of the shipped model on a {TILE}x{TILE} tile of a photograph",
+        f"layer {op.name} of the shipped model on a {tile.shape[1]}x{tile.shape[2]} tile of a photograph",
         parameters,
         inputs,
         {"accumulator": Values(results["accumulator"].astype(np.int64), accumulator.format)},
         {"y": Values(results["y"].astype(np.int64), target.format)},
         flags=("RealWeights",),
+        defined_by={"accumulator": DEFINING[op.kind], "y": DEFINING[after.kind]},
     )
+
+
+def cut_stream(codec: Codec, taps: Taps, row: int, column: int, geometry: Geometry) -> bytes:
+    """The stream of a part of a picture, from the symbols of the whole.
+
+    taps  z and y of the whole;  row, column  of z, where the part begins.
+    """
+    size, _ = codec.latent_sizes(geometry)
+    height, width = size or (0, 0)
+    y = taps["y"][:, 4 * row : 4 * (row + height), 4 * column : 4 * (column + width)]
+    return codec.encode(Latents(y, taps["z"][:, row : row + height, column : column + width]), geometry)
 
 
 def small_streams(codec: ScaleHyperprior, taps: Taps) -> dict[str, tuple[str, bytes]]:
     """Short streams cut from the photograph's latents: name -> (comment, bytes)."""
     z, y = taps["z"], taps["y"]
-
-    def cut(row: int, column: int, geometry: Geometry) -> bytes:
-        (height, width), _ = codec.latent_sizes(geometry)
-        latents = Latents(
-            y[:, 4 * row : 4 * (row + height), 4 * column : 4 * (column + width)],
-            z[:, row : row + height, column : column + width],
-        )
-        return codec.encode(latents, geometry)
-
     extreme = np.zeros_like(y[:, :4, :4])
     extreme[::2, 0], extreme[1::2, 1] = SYMBOL_FORMAT.lo, SYMBOL_FORMAT.hi
     return {
-        "64x64": ("one block of a photograph", cut(2, 3, Geometry(64, 64, 3))),
-        "33x17": ("odd sizes, cropped", cut(3, 4, Geometry(33, 17, 3))),
-        "grey-20x70": ("grey, two blocks high", cut(4, 5, Geometry(20, 70, 1))),
-        "1x1": ("the smallest picture", cut(0, 0, Geometry(1, 1, 3))),
+        "64x64": ("one block of a photograph", cut_stream(codec, taps, 2, 3, Geometry(64, 64, 3))),
+        "33x17": ("odd sizes, cropped", cut_stream(codec, taps, 3, 4, Geometry(33, 17, 3))),
+        "grey-20x70": ("grey, two blocks high", cut_stream(codec, taps, 4, 5, Geometry(20, 70, 1))),
+        "1x1": ("the smallest picture", cut_stream(codec, taps, 0, 0, Geometry(1, 1, 3))),
         "extreme-symbols": (
             "the largest and smallest symbols, which saturate",
             codec.encode(Latents(extreme, np.full_like(z[:, :1, :1], 99)), Geometry(8, 8, 3)),
@@ -129,6 +143,7 @@ def stream_case(name: str, comment: str, content: bytes, codec: Codec, found: Ta
         {"stream": Values(np.frombuffer(content, np.uint8), BYTE)},
         values,
         {result: decoded},
+        defined_by=defined_in_stream([*values, result], codec.programs, pictures[-1] if pictures else ADDED),
     )
 
 
@@ -152,16 +167,13 @@ def folder_of(codec: Codec) -> str:
 
 
 def stream_cases(codec: ScaleHyperprior, taps: Taps, model_name: str) -> Iterator[Case]:
-    """Short streams with every tensor on the way, and broken ones."""
-    streams = small_streams(codec, taps)
+    """Short streams with every tensor on the way."""
     kept = {"64x64": ("z", "z_hat", "indexes", "y", "g_s.1", "picture")}
-    for name, (comment, content) in streams.items():
+    for name, (comment, content) in small_streams(codec, taps).items():
         found: Taps = {}
         found["picture"] = codec.decode(content, found.__setitem__)
         chosen = kept.get(name, ("z", "indexes", "y", "picture"))
         yield stream_case(name, comment, content, codec, {key: found[key] for key in chosen}, model_name)
-    for name, (code, content) in broken_streams(streams["33x17"][1]).items():
-        yield rejected_stream(name, content, code, codec, "STREAM-3", model_name)
 
 
 def with_header(content: bytes, offset: int, field: bytes) -> bytes:
@@ -173,7 +185,7 @@ def with_header(content: bytes, offset: int, field: bytes) -> bytes:
     return bytes(head) + content[size:]
 
 
-def broken_streams(content: bytes) -> dict[str, tuple[str, bytes]]:
+def broken_containers(content: bytes) -> dict[str, tuple[str, bytes]]:
     """One stream for every way in which a stream is rejected: name -> (code, bytes)."""
     stream = parse(content)
     z, y = stream.payloads["ZSYM"], stream.payloads["YSYM"]

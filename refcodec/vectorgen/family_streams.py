@@ -16,12 +16,21 @@ from refcodec.codecs.stream import Geometry, pack, parse
 from refcodec.layers.latent_mean import SYMBOL_FORMAT
 from refcodec.program.model_file import Model
 from refcodec.vectorgen.case import Case
-from refcodec.vectorgen.decoder import Taps, rejected_stream, stream_case, with_header
-from refcodec.vectorgen.tiny_models import HYPER, LATENT, TINY_MODELS, drawn_latents, tiny_checkerboard
+from refcodec.vectorgen.decoder import Taps, broken_containers, rejected_stream, stream_case, with_header
+from refcodec.vectorgen.tiny_models import (
+    HYPER,
+    LATENT,
+    TINY_MODELS,
+    drawn_latents,
+    tiny_checkerboard,
+    tiny_scale_hyperprior,
+)
 
 WIDTHS = (8, 8)
 SEED = 20_000
 SIDE_FIRST = "tiny-checkerboard-side-first"
+SCALE = "tiny-scale-hyperprior"
+PREFIXES = {SIDE_FIRST: "side-first-", SCALE: "tiny-"}  # of cases beside those of another model of the family
 PICTURES = {
     "1x1": ("the smallest picture", Geometry(1, 1, 3)),
     "33x17": ("odd sizes, cropped", Geometry(33, 17, 3)),
@@ -38,6 +47,7 @@ Broken = dict[str, tuple[str, str, bytes]]  # name -> clause, code, bytes
 def family_models() -> dict[str, Model]:
     """The small models that the suite holds, by name."""
     found = {f"tiny-{family}": make(WIDTHS, SEED) for family, make in TINY_MODELS.items()}
+    found[SCALE] = tiny_scale_hyperprior(WIDTHS, SEED)
     return found | {SIDE_FIRST: tiny_checkerboard(WIDTHS, SEED, sources=("side", "context"))}
 
 
@@ -45,7 +55,7 @@ def family_cases() -> Iterator[Case]:
     """The streams of every small model, good and broken."""
     for name, model in family_models().items():
         codec = codec_of(model)
-        prefix = "side-first-" if name == SIDE_FIRST else ""
+        prefix = PREFIXES.get(name, "")
         streams = small_streams(codec)
         for label, (comment, content) in streams.items():
             found: Taps = {}
@@ -54,6 +64,9 @@ def family_cases() -> Iterator[Case]:
                 found["picture"] = decoded
             chosen = {key: found[key] for key in RECORDED if key in found}
             yield stream_case(f"{prefix}{label}", comment, content, codec, chosen, name)
+        if name == SCALE:
+            for label, (code, content) in broken_containers(streams["33x17"][1]).items():
+                yield rejected_stream(label, content, code, codec, "STREAM-3", name)
         if not prefix:
             for label, (clause, code, content) in broken_streams(codec, streams[_middle(codec)][1]).items():
                 yield rejected_stream(label, content, code, codec, clause, name)

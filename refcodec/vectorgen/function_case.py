@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from refcodec.formats import IntFormat
-from refcodec.vectorgen.case import Case, Values
+from refcodec.vectorgen.case import Case
+from refcodec.vectorgen.defining_clauses import DEFINING
 from refcodec.vectorgen.evaluate import Engine, evaluate
+from refcodec.vectorgen.values import Values
 
 PLAIN = Engine(True, {})
 
@@ -38,4 +40,5 @@ def function_case(
         {key: found[key] for key in taps},
         {output: found[output]},
         flags=flags,
+        defined_by=dict.fromkeys(found, DEFINING[operation]),
     )

@@ -12,7 +12,9 @@ from refcodec.errors import VectorError
 from refcodec.formats import IntFormat
 from refcodec.program.operations import KINDS, AnyOperation, Tensor
 from refcodec.program.program import Program
-from refcodec.vectorgen.case import Case, Values
+from refcodec.vectorgen.case import Case
+from refcodec.vectorgen.defining_clauses import DEFINING
+from refcodec.vectorgen.values import Values
 
 NAMES = ("name", "source", "sources", "target")  # fields that a case says otherwise
 FORMAT = "format_"  # the parameter `format_x` is the format of tensor x
@@ -103,6 +105,7 @@ def operation_case(
         outputs=outputs,
         error=error,
         flags=("Invalid", *flags) if error else flags,
+        defined_by=dict.fromkeys(outputs, DEFINING[op.kind]),
     )
 
 

@@ -271,6 +271,15 @@ def tiny_factorised(widths: tuple[int, int], seed: int) -> Model:
     return _model("factorised", {}, widths, {"g_s": synthesis(widths, y, SPREAD, False, seed)})
 
 
+def tiny_scale_hyperprior(widths: tuple[int, int], seed: int) -> Model:
+    """Leaky rectifiers; symbols without means, so that h_s gives indexes alone."""
+    build = ProgramBuilder("h_s", seed, widths)
+    build.indexes(build.convolve("h_s.scales", _hyper_head(build, 2), LATENT))
+    y = Tensor("y", LATENT, SYMBOL_FORMAT)
+    programs = {"h_s": build.program(), "g_s": synthesis(widths, y, SPREAD, None, seed + 1000)}
+    return _model("scale-hyperprior", {}, widths, programs)
+
+
 def _latent(fraction: int) -> Tensor:
     return Tensor("y_hat", LATENT, latent_format(fraction))
 

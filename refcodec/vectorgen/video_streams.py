@@ -13,9 +13,11 @@ from refcodec.codecs.inr.codec import InrVideo
 from refcodec.codecs.inr.quantised import Quantised, Video
 from refcodec.codecs.inr.stream import pack, read_layout
 from refcodec.formats import IntFormat
-from refcodec.vectorgen.case import Case, Values
+from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.corners.entropy import BYTE
+from refcodec.vectorgen.defining_clauses import defined_in_stream
 from refcodec.vectorgen.tiny_videos import FFNERV, HINERV, HNERV, NERV, NERV_CONCATENATED, tiny_video
+from refcodec.vectorgen.values import Values
 
 SEED = 30_000
 OPERATION = "video"
@@ -38,7 +40,8 @@ def video_case(name: str, comment: str, content: bytes, frame: int, taps: Taps, 
 
     taps  tensors to record by name, among them what the decode gives, the "picture" (H, W, 3).
     """
-    formats = {**InrVideo.from_bytes(content).formats(), "picture": BYTE}
+    video = InrVideo.from_bytes(content)
+    formats = {**video.formats(), "picture": BYTE}
     values = {key: Values(array, formats[key]) for key, array in taps.items()}
     picture = values.pop("picture")
     return Case(
@@ -50,6 +53,7 @@ def video_case(name: str, comment: str, content: bytes, frame: int, taps: Taps, 
         {"stream": Values(np.frombuffer(content, np.uint8), BYTE)},
         values,
         {"picture": picture},
+        defined_by=defined_in_stream(list(taps), [video.program], "INR-11"),
     )
 
 

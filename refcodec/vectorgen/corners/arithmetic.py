@@ -57,6 +57,40 @@ def requantise_cases() -> Iterator[Case]:
             )
 
 
+def requantise_discriminators() -> Iterator[Case]:
+    """Products beside a tie that binary64 cannot tell from it, a channel for each scale, and scales out of range."""
+    accumulator = np.array([[1512207716, -1512207716, 1]] * 2, np.int64)[:, None]
+    op = Requantise("y", "accumulator", "y", np.array([1197221143, 1197221142]), np.array([54, 53]))
+    formats = {"accumulator": IntFormat(32, True), "y": IntFormat(16, True)}
+    comment = "four below half: catches products in binary64, and multipliers without their lowest bit"
+    yield operation_case(
+        "beside-ties", op, formats, {"accumulator": accumulator}, ("RND-1", "RQ-1"), comment, ("TieNeighbour",)
+    )
+    for label, multiplier, shift, source, comment in (
+        ("shift-0", [1, 1], [0, 1], 32, "a shift of 0"),
+        ("shift-63", [1, 1], [1, 63], 32, "a shift of 63"),
+        ("negative", [-1, 1], [1, 1], 32, "a multiplier below zero"),
+        ("16-bits", [1, 1 << 15], [1, 1], 33, "a multiplier of 16 bits for an accumulator of 33"),
+        ("one-scale", [1], [1], 32, "one scale for two channels"),
+    ):
+        op = Requantise("y", "accumulator", "y", np.array(multiplier), np.array(shift))
+        formats = {"accumulator": IntFormat(source, True), "y": IntFormat(8, True)}
+        code = "RC-MODEL-TENSOR" if label == "one-scale" else "RC-MODEL-RANGE"
+        inputs = {"accumulator": np.zeros((2, 1, 1), np.int64)}
+        clauses = ("RQ-2",) if label == "16-bits" else ("RQ-3",)
+        yield operation_case(f"invalid-{label}", op, formats, inputs, clauses, comment, error=code)
+    op = Requantise("y", "accumulator", "y", np.array([1]), np.array([1]))
+    formats = {"accumulator": IntFormat(32, True), "y": IntFormat(17, True)}
+    comment, inputs = "activations of 17 bits", {"accumulator": np.zeros((1, 1, 1), np.int64)}
+    yield operation_case("invalid-wide", op, formats, inputs, ("INT-2",), comment, error="RC-MODEL-RANGE")
+    formats, inputs = {"accumulator": IntFormat(8, True), "y": IntFormat(8, True)}, {"accumulator": np.array([[[128]]])}
+    comment = "an accumulator beyond its declared format"
+    yield operation_case("invalid-value", op, formats, inputs, ("INT-1",), comment, error="RC-RANGE")
+    formats, inputs = {"accumulator": IntFormat(32, True), "y": IntFormat(8, False)}, {"accumulator": np.array([[[-9, 0, 9]]])}
+    comment = "into an unsigned format: catches a rectifier that comes before the rounding"
+    yield operation_case("rectifier", op, formats, inputs, ("RQ-1", "RQ-4"), comment, ("SaturateLow",))
+
+
 def clip_cases() -> Iterator[Case]:
     """Values at, just inside and just outside both limits."""
     source = IntFormat(16, True)
@@ -68,6 +102,13 @@ def clip_cases() -> Iterator[Case]:
         yield operation_case(
             f"limits{lo}to{hi}", op, formats, {"x": x}, ("CLIP-1",), "at and beside both limits", flags
         )
+    for label, lo, hi, target, comment in (
+        ("order", 5, 4, 16, "lo above hi"),
+        ("source", -40000, 0, 32, "a limit beyond the source"),
+        ("target", 0, 255, 8, "a limit beyond the target"),
+    ):
+        op, formats = Clip("y", "x", "y", lo, hi), {"x": source, "y": IntFormat(target, True)}
+        yield operation_case(f"invalid-{label}", op, formats, {"x": x}, ("CLIP-3",), comment, error="RC-MODEL-RANGE")
     inputs = {"x": Values(x, source)}
     yield function_case(
         "signs", "relu", ("CLIP-2",), "negative, zero, positive", {}, inputs, {"y": source}, ("Negative",)
@@ -89,6 +130,14 @@ def latent_mean_cases() -> Iterator[Case]:
             "every pair of extreme symbol and extreme mean",
             ("ExtremeSymbol",),
         )
+    for label, fraction, mean, code in (
+        ("fraction", 17, [0], "RC-MODEL-RANGE"),
+        ("mean", 4, [1 << 19], "RC-MODEL-RANGE"),
+        ("means", 4, [0, 0], "RC-MODEL-TENSOR"),
+    ):
+        op, formats = LatentMean("y", "x", "y", fraction, np.array(mean)), {"x": SYMBOL_FORMAT, "y": IntFormat(21, True)}
+        comment, inputs = "one mean of 16 + fraction bits for each channel", {"x": np.zeros((1, 1, 1), np.int64)}
+        yield operation_case(f"invalid-{label}", op, formats, inputs, ("MEAN-2",), comment, error=code)
 
 
 def scale_index_cases() -> Iterator[Case]:
@@ -107,11 +156,22 @@ def scale_index_cases() -> Iterator[Case]:
         "at, below and above each of 63 thresholds; ten equal ones in channel 2",
         ("ThresholdEdge", "EqualThresholds"),
     )
+    for label, broken, target, code, comment in (
+        ("falling", np.array([[0] * 62 + [-1]]), INDEX_FORMAT, "RC-MODEL-RANGE", "a threshold below the one before"),
+        ("short", np.zeros((1, 62), np.int64), INDEX_FORMAT, "RC-MODEL-RANGE", "62 thresholds"),
+        ("channels", np.zeros((2, 63), np.int64), INDEX_FORMAT, "RC-MODEL-TENSOR", "two rows for one channel"),
+        ("format", np.zeros((1, 63), np.int64), IntFormat(8, False), "RC-MODEL-RANGE", "an index of eight bits"),
+    ):
+        op, inputs = ScaleIndex("y", "x", "y", broken), {"x": np.zeros((1, 1, 1), np.int64)}
+        yield operation_case(
+            f"invalid-{label}", op, {"x": fmt, "y": target}, inputs, ("SCALE-2",), comment, (), 1, code
+        )
 
 
 def cases() -> Iterator[Case]:
     """All cases of this group."""
     yield from requantise_cases()
+    yield from requantise_discriminators()
     yield from clip_cases()
     yield from latent_mean_cases()
     yield from scale_index_cases()

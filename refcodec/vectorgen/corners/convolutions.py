@@ -14,7 +14,7 @@ from refcodec.program.operations import (
     TransposedConvolution,
 )
 from refcodec.vectorgen.case import Case
-from refcodec.vectorgen.draw import draw
+from refcodec.vectorgen.draw import draw, fill
 from refcodec.vectorgen.operation_case import operation_case
 
 WEIGHT = IntFormat(8, True)
@@ -31,6 +31,31 @@ def convolution_cases() -> Iterator[Case]:
         make = partial(TransposedConvolution, "layer", "x", "accumulator", WEIGHT, stride, padding, output_padding)
         name = f"k{kernel}s{stride}p{padding}o{output_padding}"
         yield from _convolution_pair(name, kernel, make, ("TCONV-1", "TCONV-2", "TCONV-3", "ACC-1"))
+
+
+def wide_convolution_cases() -> Iterator[Case]:
+    """Activations and weights of 16 bits whose sums fill the accumulator, and a bias that is one too large."""
+    source, weight_format = IntFormat(16, True), IntFormat(16, True)
+    signs = np.ones((2, 3, 3, 3), np.int64) * np.array([-32767, 32767])[:, None, None, None]
+    x = np.full((3, 4, 4), source.lo)
+    for label, taps in (("convolution", 27), ("transposed_convolution", 12)):
+        total = taps * 32767 * 32768
+        bias, accumulator = fill(total), IntFormat(total.bit_length() + 1, True)
+        for name, constants, error in (
+            ("extreme-s16", np.array([bias, -bias]), None),
+            ("invalid-overflow-s16", np.array([bias, -bias - 1]), "RC-MODEL-OVERFLOW"),
+        ):
+            op: AnyOperation
+            if label == "convolution":
+                op = Convolution("layer", "x", "accumulator", weight_format, 1, 1, signs, constants)
+                clauses: tuple[str, ...] = ("CONV-2", "ACC-1", "INT-2")
+            else:
+                op = TransposedConvolution("layer", "x", "accumulator", weight_format, 2, 1, 1, signs, constants)
+                clauses = ("TCONV-3", "ACC-1", "INT-2")
+            formats = {"x": source, "accumulator": accumulator}
+            comment = "both ends of the bound: catches accumulators and products that are too narrow"
+            flags = ("ExtremeAccumulator",)
+            yield operation_case(name, op, formats, {"x": x}, clauses, comment, flags, 2, error)
 
 
 def _convolution_pair(
@@ -63,3 +88,4 @@ def _convolution_pair(
 def cases() -> Iterator[Case]:
     """All cases of this group."""
     yield from convolution_cases()
+    yield from wide_convolution_cases()

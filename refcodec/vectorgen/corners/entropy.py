@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from refcodec import fixed
 from refcodec.entropy.rans import encode as rans_encode
 from refcodec.entropy.tables import FrequencyTables
 from refcodec.formats import IntFormat
@@ -60,7 +61,35 @@ def rans_cases() -> Iterator[Case]:
         yield function_case(
             name, "rans_decode", ("RANS-2", "RANS-3"), "bytes to symbols", {}, decoding, {"symbols": SYMBOL_FORMAT}
         )
+    yield from _edges(tables)
     yield from _broken_payloads(tables)
+    yield from _broken_rows()
+
+
+def _edges(tables: dict[str, Values]) -> Iterator[Case]:
+    """A state that is exactly the limit above which a word is given up."""
+    symbols, indexes = np.array([-2, -2, -1, -2]), np.ones(4, np.int64)  # of frequency 1, the first from 0 on
+    inputs = {"symbols": Values(symbols, SYMBOL_FORMAT), "indexes": Values(indexes, INDEX_FORMAT), **tables}
+    comment = "a state of frequency * 2**47: catches a word that is given up one state too late"
+    encoded = function_case("limit", "rans_encode", ("RANS-1",), comment, {}, inputs, {"payload": BYTE})
+    yield encoded
+    decoding = {"payload": encoded.outputs["payload"], "indexes": inputs["indexes"], **tables}
+    clauses = ("RANS-2", "RANS-3", "CDF-1")
+    yield function_case("limit", "rans_decode", clauses, comment, {}, decoding, {"symbols": SYMBOL_FORMAT})
+
+
+def _words(*words: int) -> bytes:
+    return np.array(words, "<u4").tobytes()
+
+
+def _escaped(digits: list[int], count: int) -> bytes:
+    """A payload of one escape of the last table, with digits that no encoder writes."""
+    words: list[int] = []
+    state = 1 << 31
+    for digit in (*reversed(digits), count):
+        state = fixed.rans_push(state, words, digit, 1, 4)
+    state = fixed.rans_push(state, words, 65535, 1, 16)
+    return _words(state % (1 << 32), state >> 32, *reversed(words))
 
 
 def _broken_payloads(tables: dict[str, Values]) -> Iterator[Case]:
@@ -77,6 +106,15 @@ def _broken_payloads(tables: dict[str, Values]) -> Iterator[Case]:
         "low-state": (bytes(8) + payload[8:], indexes, "RC-STREAM-RANS"),
         "long-escape": (long.to_bytes(8, "little"), indexes[2:3], "RC-STREAM-SYMBOL"),
         "zero-digit": (padded.to_bytes(8, "little"), indexes[2:3], "RC-STREAM-SYMBOL"),
+        "last-digit-zero": (_escaped([5, 0], 2), indexes[2:3], "RC-STREAM-SYMBOL"),
+        "six-digits": (_escaped([1, 1, 1, 1, 1, 1], 6), indexes[2:3], "RC-STREAM-SYMBOL"),
+        "large-symbol": (_escaped([0, 0, 0, 0, 1], 5), indexes[2:3], "RC-STREAM-SYMBOL"),
+        "small-symbol": (_escaped([15, 0, 0, 0, 1], 5), indexes[2:3], "RC-STREAM-SYMBOL"),
+        # states that no encoder leaves, from which decoding would end as it should
+        "first-state-low": (_words(20000, 0, 1 << 31), indexes[:1], "RC-STREAM-RANS"),
+        "first-state-high": (_words(0, 1 << 31), indexes[1:2].repeat(2), "RC-STREAM-RANS"),
+        "final-state": (_words((1 << 31) + 1, 0), indexes[:0], "RC-STREAM-RANS"),
+        "surplus-half-word": (payload + bytes(2), indexes, "RC-STREAM-TRUNCATED"),
     }
     for name, (content, chosen, code) in broken.items():
         yield Case(
@@ -92,6 +130,31 @@ def _broken_payloads(tables: dict[str, Values]) -> Iterator[Case]:
             },
             error=code,
             flags=("Invalid",),
+        )
+
+
+def _broken_rows() -> Iterator[Case]:
+    """Tables that are none, beside a legal one (SPEC CDF-1)."""
+    for label, row, offset, comment in (
+        ("short", [0, 65536], 0, "no regular symbol"),
+        ("begin", [1, 5, 65536], 0, "a first entry of 1"),
+        ("end", [0, 5, 65535], 0, "a last entry of 65535"),
+        ("equal", [0, 5, 5, 65536], 0, "an empty interval"),
+        ("falling", [0, 6, 5, 65536], 0, "an entry below the one before"),
+        ("low", [0, 5, 65536], -32769, "a symbol below 16 bits"),
+        ("high", [0, 5, 6, 65536], 32767, "a symbol beyond 16 bits"),
+    ):
+        values = [*row, 0, 9, 65536]
+        inputs = {
+            "payload": Values(np.frombuffer(_words(0, 0), np.uint8).astype(np.int64), BYTE),
+            "indexes": Values(np.zeros(0, np.int64), INDEX_FORMAT),
+            "values": Values(np.array(values), ENTRY),
+            "starts": Values(np.array([0, len(row), len(values)]), ENTRY),
+            "offsets": Values(np.array([offset, 0]), ENTRY),
+        }
+        identifier = f"operations/rans_decode/invalid-table-{label}"
+        yield Case(
+            identifier, "rans_decode", ("CDF-1",), comment, {}, inputs, error="RC-MODEL-TABLE", flags=("Invalid",)
         )
 
 

@@ -115,6 +115,12 @@ def _norm_steps() -> Iterator[Case]:
     comment = "a radicand of n**2 - 1 with 62 bits, whose root is n in a double: catches a root that is found there"
     yield _forward("root-double", op, row(-1, 1), S8, S8, comment, "RootStep")
     op = forward([[16]], [8], False, norm_shift=4, scale=[1000])
+    beta = 1 << 40
+    half = ((201 * beta) << 15) - 1  # just below 100.5 times the denominator of 2**56
+    op = forward([[0]], [beta], False, scale=[half], fraction=16)
+    comment = "one below half of 57 bits: catches quotients in binary64"
+    yield _forward("beside-tie", op, row(-1, 0, 1), S8, S16, comment, "TieNeighbour")
+    op = forward([[16]], [8], False, norm_shift=4, scale=[1000])
     comment = "norms half-way between two divisors: catches shifts that cut, and rounding to even"
     yield _forward("shifted", op, row(*range(-6, 7)), S8, S16, comment, "Tie")
 
@@ -260,6 +266,11 @@ def layer_norm_cases() -> Iterator[Case]:
     yield _layer("equal", op, x, S8, S12, comment, "Equal", "Negative")
     op = layer([-3000, 3000, 1500, 100], [100, -100, 0, 0], 2, 1, 3)
     ends = np.array([[[-128, 127, 127]], [[127, -128, -128]], [[-128, 127, 0]], [[127, 127, -1]]])
+    n = 1 << 30
+    op = layer([(21 * n - 1) // 2, 0], [0, 0], n * n - 2)
+    comment = "a radicand of n**2 - 1 with 60 bits, whose root is n in a double: catches a root that is found there"
+    yield _layer("root-double", op, np.array([[[1, 0]], [[0, 1]]]), S8, S8, comment, "RootStep")
+    op = layer([-3000, 3000, 1500, 100], [100, -100, 0, 0], 2, 1, 3)
     comment = "the largest spread, and results beyond both limits: catches sums of fewer bits and saturation that wraps"
     yield _layer("ends", op, ends, S8, S8, comment, "SaturateLow", "SaturateHigh")
     yield from _layer_extremes()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from refcodec.fixed import GAUSSIAN
 from refcodec.formats import IntFormat
 from refcodec.program.operations.resize import Resize
 from refcodec.program.operations.scale_space import ScaleSpace
@@ -74,6 +75,7 @@ def scale_space_cases() -> Iterator[Case]:
     ]  # fmt: skip
     comment = "the middle samples become -1/2, -3/2, 3/2 and 1/2: catches rounding to even, away from or towards zero"
     yield _scaled("ties", np.array(ties)[:, None], 1, S8, comment, "Tie", "Negative")
+    yield _scaled("beside-tie", _beside_half(), 1, S16, "catches rows that are rounded before columns", "DoubleRounding")
     order, comment = draw_with_ends(4, (2, 2, 6), S8), "catches slices, channels, rows and columns exchanged"
     yield _scaled("order", order, 2, S8, f"{comment}; halves on both sides of zero in the halving", "Tie", "Negative")
     for levels, height, width in ((1, 1, 1), (1, 3, 2), (2, 2, 2), (3, 4, 12), (4, 8, 8)):
@@ -88,6 +90,15 @@ def _scaled(label: str, x: np.ndarray, levels: int, fmt: IntFormat, comment: str
     op, channels = ScaleSpace("scale_space", "x", "y", levels), (levels + 1) * len(x)
     clauses = HALVING if levels > 1 else BLURRING
     return operation_case(label, op, {"x": fmt, "y": fmt}, {"x": x}, clauses, comment, flags, channels)
+
+
+def _beside_half() -> np.ndarray:
+    """A plane whose middle sum lies less than 2**13 below half of 2**28."""
+    weight = np.outer(GAUSSIAN, GAUSSIAN)
+    x, rest = np.zeros((1, 11, 11), np.int64), (1 << 27) - 4000
+    for place in np.argsort(-weight, axis=None, kind="stable"):
+        x[0].flat[place], rest = divmod(rest, int(weight.flat[place]))
+    return x
 
 
 def _rejected_scale_spaces() -> Iterator[Case]:
@@ -122,6 +133,12 @@ def warp_cases() -> Iterator[Case]:
         yield _warped(
             f"moves-f{fraction}-{depth}x{height}x{width}", volume, flow, Warp(*WARP, fraction), 2, S8, comment
         )
+    # The last of eight weights is 18669 * 28982 * 32514 = 2**44 - 4: the sum lies 4 below a half, in 60 bits.
+    volume, flow = np.full((3, 3, 3), 32766), np.zeros((3, 3, 3), np.int64)
+    volume[2, 2, 2] = 32767
+    flow[:, 1, 1] = 18669 // 3, (28982 - 32768) // 3, 32514 // 3
+    comment = "four below half of 45 bits: catches sums in binary64"
+    yield _warped("beside-tie", volume, flow, Warp(*WARP, 14), 1, S16, comment, "TieNeighbour")
     for height, width in ((1, 1), (1, 6), (6, 1)):
         volume, flow = draw_with_ends(height, (2, height, width), U8), _moves(4, height, width, 2)
         comment = "catches a second sample that is read beyond the border"

@@ -151,10 +151,27 @@ def positional_encoding_cases() -> Iterator[Case]:
     comment = "products of 62 bits, in turn: catches a phase that goes through a double, and the other order"
     op = PositionalEncoding("pe", "t", "y", True, 14, steps, nodes)
     yield _encoded("largest", U22.hi, op, comment, "ExtremeAccumulator", "Negative")
+    yield from _steep_encodings()
     op, inputs = PositionalEncoding("pe", "t", "y", True, 14, steps, np.array([0, 1 << 24])), {"t": _number(0)}
     comment, code = "a quarter wave has 1025 nodes", "RC-MODEL-TENSOR"
     formats, channels = {"t": U22, "y": S16}, 2 * len(steps)
     yield operation_case("invalid-nodes", op, formats, inputs, ("PE-3",), comment, (), channels, code)
+
+
+def _steep_encodings() -> Iterator[Case]:
+    """Nodes that jump, so that one unit of a phase shows, and nodes beside halves of a result's unit."""
+    nodes = np.repeat([0, 1 << 24], [513, 512])  # all of the wave between nodes 512 and 513
+    inverse, half = pow(U22.hi, -1, TURN), (512 << 28) + (1 << 13)
+    steps = np.array([(half + beside) * inverse % TURN for beside in (-1, 0, 1)])
+    comment = "phases one unit beside a half: catches phases in binary64 or binary32, and frame numbers of 16 bits"
+    yield _encoded("one-unit", U22.hi, PositionalEncoding("pe", "t", "y", False, 14, steps, nodes), comment, "Tie")
+    parts = np.array([0, 511, 512, 512, 1023, 1535, 1536, 2558] + [4096] * 1016 + [1 << 24])
+    places = [(2 << 28), (2 << 28) - 1, (4 << 28) + 262401, (4 << 28) + 262400, (1 << 28) + (3 << 26), (6 << 28) + 262401]
+    half_turn = TURN >> 1
+    steps = np.array([*places, *(half_turn - place for place in places), *(half_turn + place for place in places)])
+    comment = "halves of both signs and what lies just below: catches magnitudes that are rounded, and two roundings"
+    op = PositionalEncoding("pe", "t", "y", False, 14, steps, parts)
+    yield _encoded("halves", 1, op, comment, "Tie", "TieNeighbour", "Negative", "DoubleRounding")
 
 
 def _number(index: int) -> np.ndarray:
@@ -183,6 +200,9 @@ def embedding_cases() -> Iterator[Case]:
     ties = np.array([[[[-3, -2, 0, 3, S16.lo]]], [[[-2, -3, 1, 4, S16.hi]]]])
     comment = "halfway between two tensors: catches rounding to even, away from zero, and towards zero"
     yield _found("ties", Embedding("grid", "t", "y", 3, True, ties), 1, S16, comment, "Tie", "Negative")
+    near = np.array([[[[32766, -32767]]], [[[32767, -32766]]]])
+    op, comment = Embedding("grid", "t", "y", 1 << 20, True, near), "just below half: catches sums in binary32"
+    yield _found("beside-tie", op, (1 << 19) - 1, S16, comment, "TieNeighbour")
     for label, centred in (("lookup", True), ("left-lookup", False)):
         op, comment = Embedding("grid", "t", "y", 3, centred, table), "catches a tensor of a neighbouring frame"
         yield _found(label, op, 2, S8, comment)
