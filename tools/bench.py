@@ -4,6 +4,7 @@ decode      a 768x512 picture, warm, against the float twin's decoder networks (
 kernels     one 5x5 transposed convolution, 32 to 32 channels, against its NumPy definition and float64 BLAS
 coder       rANS symbols a second
 videos      a frame of implicit videos of 0.3 M parameters, warm, against their float32 twins; coding of their weights
+audit       proofs of a model of 5 M parameters, from its bytes to the document
 processes   peak memory and time of `refcodec decode`, time to import the package
 """
 
@@ -21,7 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from refcodec.audit.document import audit
+from refcodec.audit.subject import subject
 from refcodec.codecs.inr.codec import InrVideo
+from refcodec.codecs.inr.stream import pack
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.datapath import run_programs
 from refcodec.describe import table
@@ -138,6 +142,18 @@ def bench_weights() -> dict[str, float]:
     return found
 
 
+def bench_audit() -> dict[str, float]:
+    """Seconds to parse and to audit an implicit video of 5 M parameters with pseudo-random weights of 8 bits."""
+    video = tiny_video(design("hnerv", 5_000_000, CLIP), seed=1, bits=8)
+    content = pack(video)
+    found = subject(content, "5 M parameters")
+    return {
+        "parameters, M": sum(parameter.values.size for parameter in video.parameters.values()) / 1e6,
+        "parse": best(partial(subject, content, "5 M parameters"), 1),
+        "audit": best(partial(audit, found), 2),
+    }
+
+
 def bench_processes() -> dict[str, float]:
     """Time of an import and of a decode in a process of their own, and the decode's peak memory in MiB."""
     found = {}
@@ -169,6 +185,7 @@ def main() -> None:
         "transposed convolution, GMAC/s": bench_kernel(),
         "rANS, M symbols/s": bench_coder(),
         "implicit videos, 320x160": bench_videos(),
+        "audit, s": bench_audit(),
         "weight coding, M integers/s": bench_weights(),
     }
     if args.json:
