@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from refcodec.cli import main
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "tools" / "c99"
 SUITE = ROOT / "vectors"
@@ -153,6 +155,18 @@ def test_implementation_in_c_passes_every_case_that_it_supports(program: Path, t
     foreign = {entry["id"] for entry in entries() if is_foreign(entry)}
     assert {name for name, verdict in found.items() if verdict == "unsupported"} == foreign
     assert len(found) - len(foreign) > 350
+
+
+@pytest.mark.parametrize("level", ["stdio", "command"])
+def test_runner_finds_the_implementation_in_c_conforming(program: Path, level: str, tmp_path: Path) -> None:
+    sut = f"{program} --stdio" if level == "stdio" else f"{program} {{case}} {{out}}"
+    report = tmp_path / "report.json"
+    run = ["vectors", "run", "--vectors", str(SUITE), "--level", level, "--sut", sut, "--json", str(report)]
+    assert main(run) == 0
+    found = json.loads(report.read_text())
+    assert found["conforms"]
+    assert found["totals"]["skipped"] == sum(map(is_foreign, entries()))
+    assert found["totals"]["passed"] == len(entries()) - found["totals"]["skipped"]
 
 
 def test_implementation_in_c_passes_a_sample_under_sanitizers(sanitized: Path, tmp_path: Path) -> None:

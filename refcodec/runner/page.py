@@ -66,7 +66,7 @@ def _failures(failures: Sequence[Outcome]) -> list[str]:
     if not failures:
         return []
     legend = " ".join(
-        f'<span style="background:{shade}">&nbsp;{_range(number)}&nbsp;</span>'
+        f'<span style="background:{shade};color:{"#222" if number < 2 else "#fff"}">&nbsp;{_range(number)}&nbsp;</span>'
         for number, (_, shade) in enumerate(SHADES)
     )
     about = "Largest absolute difference in each part of a tensor, by the last two axes longer than one"
