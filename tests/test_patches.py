@@ -380,7 +380,7 @@ def test_wrong_inputs_and_several_outputs_are_refused() -> None:
     with pytest.raises(ModelError, match=r"^RC-MODEL-SCHEMA: p has 2 outputs, not one"):
         run_patch(Program("p", tensors, clips), {"x": np.zeros((1, 2, 5), np.int64)}, Rectangle(0, 0, 1, 1))
     program = Program("p", tensors[:2], clips[:1])
-    with pytest.raises(ShapeError, match=r"^RC-SHAPE: p takes \(1, H, W\), got \(2, 2, 5\)"):
+    with pytest.raises(ShapeError, match=r"^RC-SHAPE: p takes \(1, H, W\), H and W at least 1, got \(2, 2, 5\)"):
         run_patch(program, {"x": np.zeros((2, 2, 5), np.int64)}, Rectangle(0, 0, 1, 1))
     with pytest.raises(RangeError, match=r"^RC-RANGE: x: values 0 \.\. 128 leave s8"):
         run_patch(program, {"x": np.arange(129).reshape(1, 1, -1)}, Rectangle(0, 0, 1, 1))

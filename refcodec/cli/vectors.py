@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refcodec.cli import runner
+from refcodec.cli import gate, runner
 from refcodec.cli.parsing import DONE, MISMATCH, add_group, command, report
 
 
@@ -35,4 +35,5 @@ def add_commands(group: Any) -> None:
     verify = command(commands, "verify", _vectors_verify, "check a suite", "refcodec vectors verify vectors")
     verify.add_argument("suite", help="folder of a suite")
     verify.add_argument("--json", action="store_true", help="print JSON")
+    gate.add_commands(commands)
     runner.add_commands(commands)

@@ -24,16 +24,17 @@ from refcodec.vectorgen.evaluate import Engine, evaluate
 
 
 class Golden:
-    """The golden model on the compiled kernels, with the decoders that it has needed so far."""
+    """The golden model on the compiled kernels, or by the definitions, with the decoders that it has needed so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool = False) -> None:
+        self._plain = plain
         self._codecs: dict[Path, Codec] = {}
 
     def compute(self, home: Path, suite: Path) -> dict[str, bytes]:
         """Bytes of every tap and output of a case, by file name.  Raises RefcodecError with the code of a rejection."""
         described = json.loads((home / "case.json").read_bytes())
         inputs = {entry["name"]: _read(home, entry) for entry in described["inputs"]}
-        engine = Engine(False, self._decoders(described["parameters"], suite))
+        engine = Engine(self._plain, self._decoders(described["parameters"], suite))
         results = evaluate(engine, described["operation"], described["parameters"], inputs)
         return {
             entry["file"]: results[entry["name"]].astype(np.dtype(entry["dtype"]).newbyteorder("<")).tobytes()
@@ -90,14 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", nargs="?", type=Path, help="folder for results")
     parser.add_argument("--suite", type=Path, help="folder of the suite (default: three above the case)")
     parser.add_argument("--stdio", action="store_true", help="read requests, a JSON line each, and answer them")
+    parser.add_argument("--mutant", help="make the mistake of this mutant of the kill matrix")
     args = parser.parse_args(argv)
-    golden = Golden()
+    if not args.stdio and (args.case is None or args.out is None):
+        parser.error("a case and a folder for results are needed, or --stdio")
+    if args.mutant is None:
+        return _answer(args, Golden())
+    from refcodec.runner.mistaken import mistake
+
+    with mistake(args.mutant):
+        return _answer(args, Golden(plain=True))
+
+
+def _answer(args: argparse.Namespace, golden: Golden) -> int:
     if args.stdio:
         for line in sys.stdin:
             print(json.dumps(answer_line(golden, json.loads(line))), flush=True)
         return EXIT_DONE
-    if args.case is None or args.out is None:
-        parser.error("a case and a folder for results are needed, or --stdio")
     home = args.case.resolve()
     return answer_files(golden, home, args.suite or home.parents[2], args.out)
 

@@ -25,6 +25,7 @@ from refcodec.vectorgen.corners import (
     containers,
     convolutions,
     entropy,
+    illegal,
     joining,
     models,
     normalisation,
@@ -59,6 +60,7 @@ CORNERS = (
     weights,
     models,
     parts,
+    illegal,
     containers,
 )
 SCHEMAS = ("case.schema.json", "index.schema.json", "version.schema.json", "mutants.schema.json")

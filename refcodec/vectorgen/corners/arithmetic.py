@@ -83,10 +83,10 @@ def requantise_discriminators() -> Iterator[Case]:
     formats = {"accumulator": IntFormat(32, True), "y": IntFormat(17, True)}
     comment, inputs = "activations of 17 bits", {"accumulator": np.zeros((1, 1, 1), np.int64)}
     yield operation_case("invalid-wide", op, formats, inputs, ("INT-2",), comment, error="RC-MODEL-RANGE")
-    formats, inputs = {"accumulator": IntFormat(8, True), "y": IntFormat(8, True)}, {"accumulator": np.array([[[128]]])}
-    comment = "an accumulator beyond its declared format"
-    yield operation_case("invalid-value", op, formats, inputs, ("INT-1",), comment, error="RC-RANGE")
-    formats, inputs = {"accumulator": IntFormat(32, True), "y": IntFormat(8, False)}, {"accumulator": np.array([[[-9, 0, 9]]])}
+    formats, inputs = (
+        {"accumulator": IntFormat(32, True), "y": IntFormat(8, False)},
+        {"accumulator": np.array([[[-9, 0, 9]]])},
+    )
     comment = "into an unsigned format: catches a rectifier that comes before the rounding"
     yield operation_case("rectifier", op, formats, inputs, ("RQ-1", "RQ-4"), comment, ("SaturateLow",))
 
@@ -135,7 +135,10 @@ def latent_mean_cases() -> Iterator[Case]:
         ("mean", 4, [1 << 19], "RC-MODEL-RANGE"),
         ("means", 4, [0, 0], "RC-MODEL-TENSOR"),
     ):
-        op, formats = LatentMean("y", "x", "y", fraction, np.array(mean)), {"x": SYMBOL_FORMAT, "y": IntFormat(21, True)}
+        op, formats = (
+            LatentMean("y", "x", "y", fraction, np.array(mean)),
+            {"x": SYMBOL_FORMAT, "y": IntFormat(21, True)},
+        )
         comment, inputs = "one mean of 16 + fraction bits for each channel", {"x": np.zeros((1, 1, 1), np.int64)}
         yield operation_case(f"invalid-{label}", op, formats, inputs, ("MEAN-2",), comment, error=code)
 
@@ -158,7 +161,7 @@ def scale_index_cases() -> Iterator[Case]:
     )
     for label, broken, target, code, comment in (
         ("falling", np.array([[0] * 62 + [-1]]), INDEX_FORMAT, "RC-MODEL-RANGE", "a threshold below the one before"),
-        ("short", np.zeros((1, 62), np.int64), INDEX_FORMAT, "RC-MODEL-RANGE", "62 thresholds"),
+        ("short", np.zeros((1, 62), np.int64), INDEX_FORMAT, "RC-MODEL-TENSOR", "62 thresholds"),
         ("channels", np.zeros((2, 63), np.int64), INDEX_FORMAT, "RC-MODEL-TENSOR", "two rows for one channel"),
         ("format", np.zeros((1, 63), np.int64), IntFormat(8, False), "RC-MODEL-RANGE", "an index of eight bits"),
     ):

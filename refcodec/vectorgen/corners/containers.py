@@ -28,6 +28,7 @@ from refcodec.vectorgen.video_streams import repaired, video_case
 
 BYTE = IntFormat(8, False)
 LIMIT, TRUNCATED, TRAILING = "RC-STREAM-LIMIT", "RC-STREAM-TRUNCATED", "RC-STREAM-TRAILING"
+STEPS = ("RCV-4", "RCV-5", "RCV-6", "RCV-7", "RCV-8", "INR-1", "INR-2", "INR-3", "PROG-4")
 FACTORISED, HYPERPRIOR = "tiny-factorised", "tiny-entropy-parameters"
 
 
@@ -182,10 +183,11 @@ def _steps() -> Iterator[Case]:
         changed[name] = Quantised(tensor.values, steps, tensor.bits)
     content = pack_video(Video(video.architecture, changed))
     for frame in (0, 4):
-        taps: dict[str, np.ndarray] = {}
-        taps["picture"] = InrVideo.from_bytes(content).decode(frame)
+        found: dict[str, np.ndarray] = {}
+        picture = InrVideo.from_bytes(content).decode(frame, found.__setitem__)
+        taps = {"grids.0": found["grids.0"], "picture": picture}
         comment = "catches a hidden bit in small steps, and steps that are not shifted"
-        yield video_case(f"steps-{frame}", comment, content, frame, taps, ("RCV-7", "INR-3", "INR-11"))
+        yield video_case(f"steps-{frame}", comment, content, frame, taps, STEPS)
     entry = next(entry for entry in read_layout(content).entries if entry.coded_steps)
     broken = content[: entry.steps_at + 2] + bytes([16]) + content[entry.steps_at + 3 :]
     yield _rejected("step-shift", repaired(broken), LIMIT, "RCV-7")

@@ -69,9 +69,19 @@ def _symbols(name: str, channels: int = CHANNELS) -> Tensor:
 Y_HAT = Tensor("y_hat", CHANNELS, latent_format(FRACTION))
 
 
-def factorised() -> Model:
+def _large(source: Tensor) -> tuple[AnyOperation, int, IntFormat]:
+    """Blocks of 64 x 64 samples: the fewer there are in the largest picture, the sooner a model is checked."""
+    return Nearest("large", source.name, "large", 64, 64), CHANNELS, source.format
+
+
+def smallest() -> Model:
     """Symbols that are scaled to samples."""
     return Model("factorised", {}, {"g_s": _g_s(_symbols("y"))}, _tables(y=CHANNELS))
+
+
+def factorised() -> Model:
+    """Symbols that are repeated and scaled to samples."""
+    return replace(smallest(), programs={"g_s": _g_s(_symbols("y"), _large(_symbols("y")))})
 
 
 def scale_hyperprior() -> Model:
@@ -83,7 +93,9 @@ def scale_hyperprior() -> Model:
     return Model("scale-hyperprior", {}, {"h_s": h_s, "g_s": g_s}, _tables(z=CHANNELS, y=THRESHOLDS + 1))
 
 
-def _parameters(name: str, inputs: Sequence[Tensor], source: str, *before: tuple[AnyOperation, int, IntFormat]) -> Program:
+def _parameters(
+    name: str, inputs: Sequence[Tensor], source: str, *before: tuple[AnyOperation, int, IntFormat]
+) -> Program:
     """Indexes and means from one tensor."""
     indexes = _indexed(source, CHANNELS), CHANNELS, INDEX_FORMAT
     means = _scaled(source, "means", CHANNELS), CHANNELS, SYMBOL_FORMAT
@@ -92,14 +104,15 @@ def _parameters(name: str, inputs: Sequence[Tensor], source: str, *before: tuple
 
 def mean_scale_hyperprior() -> Model:
     """Indexes and means straight from z."""
-    programs = {"h_s": _parameters("h_s", [_symbols("z")], "z"), "g_s": _g_s(Y_HAT)}
+    programs = {"h_s": _parameters("h_s", [_symbols("z")], "z"), "g_s": _g_s(Y_HAT, _large(Y_HAT))}
     settings = {"mean_fraction": FRACTION}
     return Model("mean-scale-hyperprior", settings, programs, _tables(z=CHANNELS, y=THRESHOLDS + 1))
 
 
 def entropy_parameters() -> Model:
     """The same without g_s."""
-    programs = {"h_s": _parameters("h_s", [_symbols("z")], "z")}
+    wide = Nearest("large", "z", "large", 64, 64), CHANNELS, SYMBOL_FORMAT
+    programs = {"h_s": _parameters("h_s", [_symbols("z")], "large", wide)}
     return Model("entropy-parameters", {"mean_fraction": FRACTION}, programs, _tables(z=CHANNELS, y=THRESHOLDS + 1))
 
 
@@ -112,9 +125,11 @@ def _joined() -> Program:
 def _with_context(family: str, settings: Mapping[str, int]) -> Model:
     weigh = Linear("sum", "small", "sum", S8, ramp((2, CHANNELS)), np.zeros(2, np.int64))
     small = _scaled("y_hat", "small", CHANNELS, 12), CHANNELS, S8
-    context = _program("context", [Y_HAT], small, (weigh, 2, IntFormat(20, True)), (_scaled("sum", "context", 2, 8), 2, S8))
+    context = _program(
+        "context", [Y_HAT], small, (weigh, 2, IntFormat(20, True)), (_scaled("sum", "context", 2, 8), 2, S8)
+    )
     h_s = _program("h_s", [_symbols("z", 1)], (_scaled("z", "side", 1, 4), 1, S8))
-    programs = {"h_s": h_s, "context": context, "entropy_parameters": _joined(), "g_s": _g_s(Y_HAT)}
+    programs = {"h_s": h_s, "context": context, "entropy_parameters": _joined(), "g_s": _g_s(Y_HAT, _large(Y_HAT))}
     return Model(family, {"mean_fraction": FRACTION, **settings}, programs, _tables(z=1, y=THRESHOLDS + 1))
 
 
@@ -169,7 +184,11 @@ def _closed(document: Document, tensors: Arrays) -> bytes:
     """A file whose identity is that of what it holds (SPEC MODEL-3)."""
     hashed = {key: document[key] for key in ("schema", "family", "settings", "programs") if key in document}
     described = {
-        name: {"dtype": array.dtype.name, "shape": list(array.shape), "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
+        name: {
+            "dtype": array.dtype.name,
+            "shape": list(array.shape),
+            "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+        }
         for name, array in tensors.items()
     }
     identity = hashlib.sha256(canonical_json({**hashed, "tensors": described})).hexdigest()
@@ -198,7 +217,7 @@ def _rejected(label: str, content: bytes, clause: str, code: str, comment: str) 
 
 def broken_files() -> Iterator[Case]:
     """Files that are none, and descriptions that say too much or too little."""
-    model = factorised()
+    model = smallest()
     document, tensors = _opened(model)
     good = _closed(document, tensors)
     spaced = safetensors.numpy.save(tensors, {"refcodec": json.dumps(document, sort_keys=True)})
@@ -226,10 +245,15 @@ def broken_files() -> Iterator[Case]:
         ("target", "PROG-2", SCHEMA, lambda d, t: _step(d).update(target="y"), "an operation defines its source"),
         ("unread", "PROG-5", SCHEMA, _with_unread, "an input that nothing reads"),
         ("no-input", "PROG-2", SCHEMA, lambda d, t: d["programs"]["g_s"]["tensors"].pop(0), "no input"),
-        ("shift", "PROG-3", "RC-MODEL-RANGE", lambda d, t: t.update({"programs/g_s/x/shift": np.full(3, 63, np.int8)}),
-         "a constant outside its range"),
+        (
+            "shift",
+            "PROG-3",
+            "RC-MODEL-RANGE",
+            lambda d, t: t.update({"programs/g_s/x/shift": np.full(3, 63, np.int8)}),
+            "a constant outside its range",
+        ),
         ("falling", "CDF-1", TABLE, lambda d, t: t["tables/y/values"].__setitem__(1, -1), "a table that falls"),
-    )  # fmt: skip
+    )
     for label, clause, code, change, comment in changes:
         yield _rejected(label, _changed(model, change), clause, code, comment)
     twice = _changed(_two_steps(), lambda d, t: _same_labels(d, t))
@@ -257,7 +281,7 @@ def _with_unread(document: Document, tensors: Arrays) -> None:
 
 def _two_steps() -> Model:
     wide = Nearest("large", "y", "large", 2, 2), CHANNELS, SYMBOL_FORMAT
-    return replace(factorised(), programs={"g_s": _g_s(_symbols("y"), wide)})
+    return replace(smallest(), programs={"g_s": _g_s(_symbols("y"), wide)})
 
 
 def _same_labels(document: Document, tensors: Arrays) -> None:
@@ -274,32 +298,68 @@ def broken_families() -> Iterator[Case]:
         _family("family", replace(plain, family="diffusion"), "FAM-1", "RC-MODEL-FAMILY", "an unknown family"),
         _family("programs", _given(plain, more=g_s), "FACT-1", SCHEMA, "a program too many"),
         _family("symbols", _given(plain, g_s=_g_s(s8)), "FACT-1", SCHEMA, "symbols of eight bits"),
-        _family("samples", _given(plain, g_s=_ending(3, IntFormat(7, False))), "FACT-1", SCHEMA, "samples of seven bits"),
-        _family("planes", replace(_given(plain, g_s=_ending(2, PIXEL_FORMAT)), tables=_tables(y=2)), "FACT-1", SCHEMA,
-                "a picture of two planes"),
+        _family(
+            "samples", _given(plain, g_s=_ending(3, IntFormat(7, False))), "FACT-1", SCHEMA, "samples of seven bits"
+        ),
+        _family(
+            "planes",
+            replace(_given(plain, g_s=_ending(2, PIXEL_FORMAT)), tables=_tables(y=2)),
+            "FACT-1",
+            SCHEMA,
+            "a picture of two planes",
+        ),
         _family("rows", replace(plain, tables=_tables(y=2)), "FACT-1", TABLE, "two tables for three channels"),
         _family("surplus-table", replace(plain, tables=_tables(y=3, z=1)), "HYP-5", TENSOR, "tables of a z"),
         _family("missing-table", replace(hyper, tables=_tables(y=64)), "HYP-5", TENSOR, "no tables of z"),
         _family("enlargement", _given(plain, g_s=_g_s(_symbols("y"), padded)), "PIC-1", SCHEMA, "one sample more"),
         _family("scales", replace(hyper, tables=_tables(z=3, y=63)), "HYP-1", TABLE, "63 tables for 64 scales"),
-        _family("hyper-rows", replace(hyper, tables=_tables(z=2, y=64)), "HYP-1", TABLE, "two tables for three channels"),
+        _family(
+            "hyper-rows", replace(hyper, tables=_tables(z=2, y=64)), "HYP-1", TABLE, "two tables for three channels"
+        ),
         _family("factor", _given(hyper, g_s=plain.programs["g_s"]), "HYP-1", SCHEMA, "g_s enlarges nothing"),
         _family("no-fraction", replace(means, settings={}), "MSH-1", SCHEMA, "no fraction of the means"),
         _family("fraction", replace(means, settings={"mean_fraction": 17}), "MSH-1", SCHEMA, "a fraction of 17 bits"),
         _family("latent", _given(means, g_s=_g_s(_symbols("y_hat"))), "MSH-1", SCHEMA, "y_hat without its fraction"),
-        _family("unsigned-means", _given(means, h_s=_hyper(INDEX_FORMAT, IntFormat(8, False))), "MSH-1", SCHEMA,
-                "means without a sign"),
-        _family("narrow-indexes", _given(means, h_s=_hyper(IntFormat(5, False), SYMBOL_FORMAT)), "MSH-1", SCHEMA,
-                "indexes of five bits"),
+        _family(
+            "unsigned-means",
+            _given(means, h_s=_hyper(INDEX_FORMAT, IntFormat(8, False))),
+            "MSH-1",
+            SCHEMA,
+            "means without a sign",
+        ),
+        _family(
+            "narrow-indexes",
+            _given(means, h_s=_hyper(IntFormat(5, False), SYMBOL_FORMAT)),
+            "MSH-1",
+            SCHEMA,
+            "indexes of five bits",
+        ),
         _family("more-means", _given(means, h_s=_doubled()), "MSH-1", SCHEMA, "more means than indexes"),
-        _family("with-g_s", replace(entropy_parameters(), programs={"h_s": h_s, "g_s": g_s}), "EPAR-1", SCHEMA,
-                "a program too many"),
-        _family("ports", _given(context, h_s=_program("h_s", [_symbols("z", 1)],
-                (_scaled("z", "side", 1, 4), 1, IntFormat(7, True)))), "CKBD-1", SCHEMA, "a side tensor of another format"),
+        _family(
+            "with-g_s",
+            replace(entropy_parameters(), programs={"h_s": h_s, "g_s": g_s}),
+            "EPAR-1",
+            SCHEMA,
+            "a program too many",
+        ),
+        _family(
+            "ports",
+            _given(
+                context, h_s=_program("h_s", [_symbols("z", 1)], (_scaled("z", "side", 1, 4), 1, IntFormat(7, True)))
+            ),
+            "CKBD-1",
+            SCHEMA,
+            "a side tensor of another format",
+        ),
         _family("joins", _given(context, entropy_parameters=_joined_twice()), "CKBD-2", SCHEMA, "joined twice"),
-        _family("kernel", replace(autoregressive(), settings={"mean_fraction": FRACTION, "context_kernel": 2}), "AR-1",
-                SCHEMA, "a window without a centre"),
-    )  # fmt: skip
+        _family(
+            "kernel",
+            replace(autoregressive(), settings={"mean_fraction": FRACTION, "context_kernel": 2}),
+            "AR-1",
+            SCHEMA,
+            "a window without a centre",
+        ),
+    )
 
 
 def _family(label: str, model: Model, clause: str, code: str, comment: str) -> Case:

@@ -115,11 +115,10 @@ def _norm_steps() -> Iterator[Case]:
     comment = "a radicand of n**2 - 1 with 62 bits, whose root is n in a double: catches a root that is found there"
     yield _forward("root-double", op, row(-1, 1), S8, S8, comment, "RootStep")
     op = forward([[16]], [8], False, norm_shift=4, scale=[1000])
-    beta = 1 << 40
-    half = ((201 * beta) << 15) - 1  # just below 100.5 times the denominator of 2**56
-    op = forward([[0]], [beta], False, scale=[half], fraction=16)
-    comment = "one below half of 57 bits: catches quotients in binary64"
-    yield _forward("beside-tie", op, row(-1, 0, 1), S8, S16, comment, "TieNeighbour")
+    # 28772 * 31618487582679 = 101 * 2**53 - 4, over a denominator of 2**54
+    op = forward([[0]], [1 << 38], False, scale=[31618487582679], fraction=16)
+    comment = "just below half: catches quotients in binary64"
+    yield _forward("beside-tie", op, row(-28772, 0, 28772), S16, S16, comment, "TieNeighbour")
     op = forward([[16]], [8], False, norm_shift=4, scale=[1000])
     comment = "norms half-way between two divisors: catches shifts that cut, and rounding to even"
     yield _forward("shifted", op, row(*range(-6, 7)), S8, S16, comment, "Tie")

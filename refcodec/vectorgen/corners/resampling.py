@@ -75,7 +75,9 @@ def scale_space_cases() -> Iterator[Case]:
     ]  # fmt: skip
     comment = "the middle samples become -1/2, -3/2, 3/2 and 1/2: catches rounding to even, away from or towards zero"
     yield _scaled("ties", np.array(ties)[:, None], 1, S8, comment, "Tie", "Negative")
-    yield _scaled("beside-tie", _beside_half(), 1, S16, "catches rows that are rounded before columns", "DoubleRounding")
+    yield _scaled(
+        "beside-tie", _beside_half(), 1, S16, "catches rows that are rounded before columns", "DoubleRounding"
+    )
     order, comment = draw_with_ends(4, (2, 2, 6), S8), "catches slices, channels, rows and columns exchanged"
     yield _scaled("order", order, 2, S8, f"{comment}; halves on both sides of zero in the halving", "Tie", "Negative")
     for levels, height, width in ((1, 1, 1), (1, 3, 2), (2, 2, 2), (3, 4, 12), (4, 8, 8)):
@@ -135,7 +137,7 @@ def warp_cases() -> Iterator[Case]:
         )
     # The last of eight weights is 18669 * 28982 * 32514 = 2**44 - 4: the sum lies 4 below a half, in 60 bits.
     volume, flow = np.full((3, 3, 3), 32766), np.zeros((3, 3, 3), np.int64)
-    volume[2, 2, 2] = 32767
+    volume[2, 1, 2] = 32767
     flow[:, 1, 1] = 18669 // 3, (28982 - 32768) // 3, 32514 // 3
     comment = "four below half of 45 bits: catches sums in binary64"
     yield _warped("beside-tie", volume, flow, Warp(*WARP, 14), 1, S16, comment, "TieNeighbour")

@@ -18,7 +18,7 @@ from refcodec.vectorgen.operation_case import operation_case
 
 S2, S8, S10, S16, S32, S48 = (IntFormat(bits, True) for bits in (2, 8, 10, 16, 32, 48))
 U8, U10, U16, U20, U22 = (IntFormat(bits, False) for bits in (8, 10, 16, 20, 22))
-DIRECT, LINES = ("TAB-1", "TAB-3"), ("TAB-2", "TAB-3", "RND-1")
+DIRECT, LINES = ("TAB-1", "TAB-3"), ("TAB-2", "TAB-3", "TAB-5", "RND-1")
 HEAD, WAVE, LOOKUP = ("HEAD-1", "HEAD-2"), ("PE-1", "PE-2"), ("EMB-1", "DIV-1")
 TURN = 1 << 40
 
@@ -166,7 +166,14 @@ def _steep_encodings() -> Iterator[Case]:
     comment = "phases one unit beside a half: catches phases in binary64 or binary32, and frame numbers of 16 bits"
     yield _encoded("one-unit", U22.hi, PositionalEncoding("pe", "t", "y", False, 14, steps, nodes), comment, "Tie")
     parts = np.array([0, 511, 512, 512, 1023, 1535, 1536, 2558] + [4096] * 1016 + [1 << 24])
-    places = [(2 << 28), (2 << 28) - 1, (4 << 28) + 262401, (4 << 28) + 262400, (1 << 28) + (3 << 26), (6 << 28) + 262401]
+    places = [
+        (2 << 28),
+        (2 << 28) - 1,
+        (4 << 28) + 262401,
+        (4 << 28) + 262400,
+        (1 << 28) + (3 << 26),
+        (6 << 28) + 262401,
+    ]
     half_turn = TURN >> 1
     steps = np.array([*places, *(half_turn - place for place in places), *(half_turn + place for place in places)])
     comment = "halves of both signs and what lies just below: catches magnitudes that are rounded, and two roundings"

@@ -80,7 +80,7 @@ def weight_cases() -> Iterator[Case]:
         for dependent in (False, True):
             label = f"mode{number}{'-dependent' if dependent else ''}"
             values = _drawn(40 + number, (3, 5, 4), 400)
-            clauses = (*ADAPTIVE, "DQ-3") if dependent else ADAPTIVE
+            clauses = (*ADAPTIVE, "DQ-1", "DQ-2", "DQ-3") if dependent else ADAPTIVE
             yield _decoded(label, _with_mode(number, values, dependent), values.shape, clauses, comment, dependent)
     for number in (1, 2, 3, 6):
         values = _drawn(60 + number, (5, 20, 10), 5)
@@ -92,13 +92,15 @@ def weight_cases() -> Iterator[Case]:
     yield _decoded("zeros", bytes(1), zeros.shape, ("WC-1",), "a byte and nothing else")
     yield from _static_cases()
     rows = np.cumsum(draw_between(70, (6, 4, 3), -2, 2), axis=0) + 1000
-    payload = bytes([DIFFERENCES << WIDTH_BITS | largest_digits(rows)]) + _with_mode(2, np.diff(rows, axis=0, prepend=0))
+    payload = bytes([DIFFERENCES << WIDTH_BITS | largest_digits(rows)]) + _with_mode(
+        2, np.diff(rows, axis=0, prepend=0)
+    )
     comment = "catches differences along another axis, and those that are taken for integers"
     yield _decoded("differences", payload, rows.shape, ("WC-6",), comment)
     levels = np.diff(rows, axis=0, prepend=0)
-    dependent = bytes([DIFFERENCES << WIDTH_BITS | largest_digits(rows)]) + _with_mode(5, levels)
+    levelled = bytes([DIFFERENCES << WIDTH_BITS | largest_digits(rows)]) + _with_mode(5, levels)
     comment = "differences of levels: catches a trellis that their contexts see"
-    yield _decoded("differences-dependent", dependent, rows.shape, ("WC-6", "DQ-3"), comment, True)
+    yield _decoded("differences-dependent", levelled, rows.shape, ("WC-6", "DQ-3"), comment, True)
 
 
 # --- tables of their own
@@ -150,7 +152,13 @@ def broken_cases() -> Iterator[Case]:
         ("truncated", payload[:-1], "ABIN-5", TRUNCATED, "the last byte is missing"),
         ("truncated-much", payload[: len(payload) // 2], "ABIN-5", TRUNCATED, "half of the payload is missing"),
         ("first-value", payload[:1] + b"\xff\xff" + payload[3:], "ABIN-5", MALFORMED, "a first value beyond 509"),
-        ("more-digits", bytes([payload[0] + 1]) + _one_digit_more(values), "WC-5", MALFORMED, "fewer digits than it says"),
+        (
+            "more-digits",
+            bytes([payload[0] + 1]) + _one_digit_more(values),
+            "WC-5",
+            MALFORMED,
+            "fewer digits than it says",
+        ),
         ("large", _with_mode(3, np.array([[[40000]]])), "WC-5", SYMBOL, "an integer of 17 bits"),
         ("small", _with_mode(3, np.array([[[-40000]]])), "WC-5", SYMBOL, "a negative integer of 17 bits"),
     ):
@@ -173,7 +181,10 @@ def _broken_ends() -> Iterator[Case]:
     """Payloads of which every integer can be read, but whose other bits are not those that the coder leaves."""
     values = np.array([[[5, -3, 2, 0, 1, 1, -7]]])
     good = _with_mode(1, values)
-    for label, bit, comment in (("padding", PADDING, "a bit that no integer takes"), ("rest", REST, "a value that is left")):
+    for label, bit, comment in (
+        ("padding", PADDING, "a bit that no integer takes"),
+        ("rest", REST, "a value that is left"),
+    ):
         broken = bytearray(good)
         broken[-1 - (bit >> 3)] ^= 1 << (bit & 7)
         yield _rejected(label, bytes(broken), values.shape, "ABIN-5", MALFORMED, comment)
@@ -191,7 +202,12 @@ def _broken_tables() -> Iterator[Case]:
         ("table-header", b"\2\x80" + _table(-1, 2, good, 0, 2)[1:] + rest, MALFORMED, "a bit above the table's ends"),
         ("table-wide", b"\x0d" + _table(-4096, 4095, good, 0, 13) + rest, MALFORMED, "8192 symbols"),
         ("table-width", b"\3" + _table(-1, 2, good, 0, 3) + rest, MALFORMED, "ends of two digits where three are said"),
-        ("table-order", b"\2" + _table(2, -1, good, 0, 2) + rest, MALFORMED, "the largest integer is below the smallest"),
+        (
+            "table-order",
+            b"\2" + _table(2, -1, good, 0, 2) + rest,
+            MALFORMED,
+            "the largest integer is below the smallest",
+        ),
         ("table-empty", b"\2" + _table(-1, 2, [0, 0, 0, 0], 0, 2) + rest, MALFORMED, "no level at all"),
         ("table-digits", b"\2" + bytes(more) + rest, MALFORMED, "steps with fewer digits than the table says"),
         ("table-low", b"\2" + _table(-1, 2, [3, -1, 2, 1], 0, 2) + rest, MALFORMED, "a level below 0"),
