@@ -49,7 +49,7 @@ static struct size size_crop(const struct operation *op, struct size source)
 
     target.height = source.height - integer_of(op, "top") - integer_of(op, "bottom");
     target.width = source.width - integer_of(op, "left") - integer_of(op, "right");
-    require(target.height >= 1 && target.width >= 1, "RC-SHAPE", "a crop leaves nothing (CROP-1)");
+    require_size(op, target.height >= 1 && target.width >= 1, "a crop leaves nothing (CROP-1)");
     return target;
 }
 

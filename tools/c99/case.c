@@ -5,6 +5,8 @@
 #include "arithmetic.h"
 #include "entropy.h"
 #include "files.h"
+#include "functions.h"
+#include "integers.h"
 #include "job.h"
 #include "kinds.h"
 #include "memory.h"
@@ -92,12 +94,11 @@ static const struct array **read_sources(const struct job *job, struct operation
     return values;
 }
 
-/* A case of one operation (VEC-4). */
-static void run_operation_case(const struct job *job, const struct kind *kind)
+/* The tensor that one operation defines; `target` is set to its declaration (VEC-4). */
+static struct array computed_target(const struct job *job, const struct kind *kind, const struct declaration **target)
 {
     struct operation operation;
     const struct array **values;
-    struct array target;
     const char *name;
     int64_t channels;
     size_t k;
@@ -116,8 +117,17 @@ static void run_operation_case(const struct job *job, const struct kind *kind)
     for (k = 0; k < operation.count; k++) {
         require_readable(values[k], operation.sources[k]->format);
     }
-    target = run_operation(&operation, values);
-    write_output(job, name, &target, storage_of(operation.target->format));
+    *target = operation.target;
+    return run_operation(&operation, values);
+}
+
+/* A case of one operation (VEC-4). */
+static void run_operation_case(const struct job *job, const struct kind *kind)
+{
+    const struct declaration *target;
+    struct array values = computed_target(job, kind, &target);
+
+    write_output(job, target->name, &values, storage_of(target->format));
 }
 
 /* CLIP-2 */
@@ -305,12 +315,99 @@ static void run_stream_case(const struct job *job)
     write_output(job, "picture", &decoded.picture, storage_of(unsigned_format(8)));
 }
 
+/* A function of this specification (VEC-4). */
+static void run_function_case(const struct job *job)
+{
+    const struct json *name = json_get(job->parameters, "name");
+    const struct function *function = json_is(name, JSON_TEXT) ? function_named(name->text) : NULL;
+    struct array values;
+
+    if (function == NULL) {
+        unsupported("a function that this decoder does not have");
+    }
+    values = values_of(function, &input_named(job, "arguments")->array);
+    write_output(job, "values", &values, storage_of(function->format));
+}
+
+/* WC-1 */
+static void run_integers_case(const struct job *job)
+{
+    const struct json *dependent = json_get(job->parameters, "dependent");
+    struct array integers;
+    int64_t shape[3];
+
+    require(json_is(dependent, JSON_BOOLEAN), "RC-RANGE", "integers are levels of the trellis or not");
+    shape[0] = natural(job, "outputs");
+    shape[1] = natural(job, "inputs");
+    shape[2] = natural(job, "taps");
+    integers = decode_integers(bytes_named(job, "payload"), shape, (int)dependent->integer);
+    write_output(job, "integers", &integers, storage_of(signed_format(16)));
+}
+
+/* A part of a volume. */
+struct rectangle {
+    int64_t top;
+    int64_t left;
+    int64_t height;
+    int64_t width;
+};
+
+/* PATCH-1, of a volume that is computed whole */
+static struct array cropped(const struct array *whole, const struct rectangle *part)
+{
+    struct array volume;
+    int64_t c;
+    int64_t y;
+
+    require(part->height >= 1 && part->height <= whole->shape[1] && part->top <= whole->shape[1] - part->height &&
+                part->width >= 1 && part->width <= whole->shape[2] && part->left <= whole->shape[2] - part->width,
+            "RC-RANGE", "a rectangle does not lie within its tensor (PATCH-1)");
+    volume = new_volume(whole->shape[0], part->height, part->width);
+    for (c = 0; c < whole->shape[0]; c++) {
+        for (y = 0; y < part->height; y++) {
+            memcpy(at(&volume, c, y, 0), at(whole, c, part->top + y, part->left),
+                   (size_t)part->width * sizeof *whole->values);
+        }
+    }
+    return volume;
+}
+
+/* PATCH-1, PATCH-5 */
+static void run_patch_case(const struct job *job)
+{
+    const struct json *name = json_get(job->parameters, "kind");
+    const struct kind *kind = json_is(name, JSON_TEXT) ? kind_named(name->text) : NULL;
+    const struct declaration *target;
+    struct rectangle part;
+    struct array values;
+
+    require(kind != NULL, "RC-MODEL-SCHEMA", "an unknown kind of operation (PROG-1)");
+    require(kind != &scale_space_kind && kind != &warp_kind, "RC-MODEL-FAMILY",
+            "a scale space and a warp are not computed in part (PATCH-5)");
+    part.top = natural(job, "patch_top");
+    part.left = natural(job, "patch_left");
+    part.height = natural(job, "patch_height");
+    part.width = natural(job, "patch_width");
+    values = computed_target(job, kind, &target);
+    values = cropped(&values, &part);
+    write_output(job, target->name, &values, storage_of(target->format));
+}
+
+/* MODEL-3 */
+static void run_model_case(const struct job *job)
+{
+    struct array identity = model_identity(bytes_named(job, "file"));
+
+    write_output(job, "identity", &identity, storage_of(unsigned_format(8)));
+}
+
 static const struct {
     const char *operation;
     void (*run)(const struct job *job);
-} others[] = {{"relu", run_relu_case},           {"layer", run_layer_case},       {"frequencies", run_frequencies_case},
-              {"rans_encode", run_encode_case},  {"rans_decode", run_decode_case}, {"counter_random", run_random_case},
-              {"stream", run_stream_case}};
+} others[] = {{"relu", run_relu_case},          {"layer", run_layer_case},        {"frequencies", run_frequencies_case},
+              {"rans_encode", run_encode_case}, {"rans_decode", run_decode_case}, {"counter_random", run_random_case},
+              {"stream", run_stream_case},      {"function", run_function_case},  {"integers", run_integers_case},
+              {"patch", run_patch_case},        {"model", run_model_case}};
 
 static void run_job(const struct job *job, const char *operation)
 {

@@ -90,27 +90,28 @@ static void check_convolution(const struct operation *op)
     check_accumulators(op, (int64_t)(op->constants[0].count / (size_t)op->target->channels));
 }
 
-/* CONV-1; sides below one are rejected (CONV-3). */
+/* CONV-1 */
 static int64_t convolution_side(int64_t side, struct geometry g)
 {
-    int64_t result = floor_division(side + 2 * g.padding - g.kernel, g.stride) + 1;
-
-    require(result >= 1, "RC-SHAPE", "the input is too small for the kernel (CONV-3)");
-    return result;
+    return floor_division(side + 2 * g.padding - g.kernel, g.stride) + 1;
 }
 
-static struct size grown_by(struct size source, struct geometry g, int64_t (*side)(int64_t, struct geometry))
+/* A size with at least one row and one column. */
+static struct size checked_size(const struct operation *op, int64_t height, int64_t width)
 {
-    struct size target;
+    struct size size;
 
-    target.height = side(source.height, g);
-    target.width = side(source.width, g);
-    return target;
+    require_size(op, height >= 1 && width >= 1, "the input is too small (CONV-3, TCONV-4)");
+    size.height = height;
+    size.width = width;
+    return size;
 }
 
 static struct size size_convolution(const struct operation *op, struct size source)
 {
-    return grown_by(source, convolution_geometry(op), convolution_side);
+    struct geometry g = convolution_geometry(op);
+
+    return checked_size(op, convolution_side(source.height, g), convolution_side(source.width, g));
 }
 
 /* The part of an accumulator that comes from one plane of the source (CONV-2). */
@@ -246,7 +247,9 @@ static void check_masked(const struct operation *op)
 
 static struct size size_masked(const struct operation *op, struct size source)
 {
-    return grown_by(source, masked_geometry(op), convolution_side);
+    struct geometry g = masked_geometry(op);
+
+    return checked_size(op, convolution_side(source.height, g), convolution_side(source.width, g));
 }
 
 static void run_masked(const struct operation *op, const struct array *const *sources, struct array *target)
@@ -362,15 +365,14 @@ static void check_transposed(const struct operation *op)
 /* TCONV-1 */
 static int64_t transposed_side(int64_t side, struct geometry g)
 {
-    int64_t result = (side - 1) * g.stride - 2 * g.padding + g.kernel + g.output_padding;
-
-    require(result >= 1, "RC-SHAPE", "the input is too small for the padding (TCONV-4)");
-    return result;
+    return (side - 1) * g.stride - 2 * g.padding + g.kernel + g.output_padding;
 }
 
 static struct size size_transposed(const struct operation *op, struct size source)
 {
-    return grown_by(source, transposed_geometry(op), transposed_side);
+    struct geometry g = transposed_geometry(op);
+
+    return checked_size(op, transposed_side(source.height, g), transposed_side(source.width, g));
 }
 
 /* One output without its bias (TCONV-3); (my, mx) is the place that the offsets of the phases start from. */

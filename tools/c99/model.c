@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "checksums.h"
 #include "memory.h"
 #include "program.h"
@@ -177,6 +178,15 @@ struct model read_model(struct bytes content)
     return model;
 }
 
+/* MODEL-2: no narrower type holds all values. */
+static void require_narrowest(const struct array *array, size_t bytes)
+{
+    int64_t end = bytes == 1 ? 0 : power_of_two(4 * (int)bytes - 1);
+
+    require(bytes == 1 || !lies_within(array, -end, end - 1), TENSOR,
+            "a tensor is stored wider than it needs (MODEL-2)");
+}
+
 /* A tensor of integers, which counts as used. */
 static struct array stored_array(struct model *model, const char *name)
 {
@@ -185,6 +195,7 @@ static struct array stored_array(struct model *model, const char *name)
     struct stored wanted;
     struct stored *found;
     const struct json *side;
+    struct array array;
     struct bytes bytes;
     int rank = 0;
 
@@ -199,7 +210,9 @@ static struct array stored_array(struct model *model, const char *name)
     storage.bytes = found->item;
     bytes.at = model->data.at + found->begin;
     bytes.count = (size_t)(found->end - found->begin);
-    return array_from_bytes(bytes, storage, rank, shape);
+    array = array_from_bytes(bytes, storage, rank, shape);
+    require_narrowest(&array, found->item);
+    return array;
 }
 
 struct constant_place {

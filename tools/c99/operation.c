@@ -106,6 +106,12 @@ void require_vector(const struct operation *operation, int constant, int64_t cou
             "a constant has not one value for each channel");
 }
 
+/* In a case, arrays have a wrong shape; in a model, its programs are not as its family needs them (FAM-1). */
+void require_size(const struct operation *operation, int holds, const char *message)
+{
+    require(holds, operation->names_formats ? "RC-SHAPE" : "RC-MODEL-SCHEMA", message);
+}
+
 struct size keep_size(const struct operation *operation, struct size source)
 {
     (void)operation;

@@ -57,6 +57,7 @@ struct format format_from_json(const struct json *value);
 void require_channels(const struct operation *operation, int64_t source, int64_t target);
 void require_same_channels(const struct operation *operation);
 void require_same_format(const struct operation *operation);
+void require_size(const struct operation *operation, int holds, const char *message); /* a size that can be computed */
 void require_vector(const struct operation *operation, int constant, int64_t count);
 
 /* The size of the source; of operations on each sample by itself. */

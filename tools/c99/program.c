@@ -200,9 +200,9 @@ static struct size size_of(const struct array *volume)
     return size;
 }
 
-static void require_same_size(struct size a, struct size b)
+static void require_same_size(const struct operation *operation, struct size a, struct size b)
 {
-    require(a.height == b.height && a.width == b.width, "RC-SHAPE", "the sources differ in height or width");
+    require_size(operation, a.height == b.height && a.width == b.width, "the sources differ in height or width");
 }
 
 /* The size of the target; no side is longer than a case can hold. */
@@ -223,7 +223,7 @@ struct array run_operation(const struct operation *operation, const struct array
     size_t k;
 
     for (k = 1; k < operation->count; k++) {
-        require_same_size(size_of(sources[k]), size);
+        require_same_size(operation, size_of(sources[k]), size);
     }
     size = target_size(operation, size);
     target = new_volume(operation->target->channels, size.height, size.width);
@@ -241,7 +241,7 @@ void propagate_sizes(const struct program *program, struct size *sizes)
         struct size first = sizes[operation->sources[0] - program->tensor];
 
         for (s = 1; s < operation->count; s++) {
-            require_same_size(sizes[operation->sources[s] - program->tensor], first);
+            require_same_size(operation, sizes[operation->sources[s] - program->tensor], first);
         }
         sizes[program->inputs + k] = target_size(operation, first);
     }

@@ -158,8 +158,8 @@ static struct size size_scale_space(const struct operation *op, struct size sour
 {
     int64_t step = power_of_two((int)integer_of(op, "levels") - 1);
 
-    require(source.height % step == 0 && source.width % step == 0, "RC-SHAPE",
-            "height and width are no multiples of 2^(levels - 1) (BLUR-4)");
+    require_size(op, source.height % step == 0 && source.width % step == 0,
+                 "height and width are no multiples of 2^(levels - 1) (BLUR-4)");
     return source;
 }
 

@@ -10,10 +10,13 @@
 
 #define FIXED_HEADER 52
 #define SECTION_ENTRY 12
+#define LONGEST_SIDE 65535
 #define MOST_PIXELS ((uint64_t)1 << 25)
 
 #define G_S_FACTOR 16 /* PIC-1 */
 #define H_S_FACTOR 4
+
+static const char hex_digits[] = "0123456789abcdef";
 
 /* A parsed stream of two sections (STREAM-1). */
 struct stream {
@@ -58,7 +61,8 @@ static void check_fields(struct bytes content)
 
     require((content.at[6] == 1 || content.at[6] == 3) && content.at[7] == 8, "RC-STREAM-LIMIT",
             "a picture has 1 or 3 channels of 8 bits");
-    require(width >= 1 && width <= 65535 && height >= 1 && height <= 65535 && width * height <= MOST_PIXELS,
+    require(width >= 1 && width <= LONGEST_SIDE && height >= 1 && height <= LONGEST_SIDE &&
+                width * height <= MOST_PIXELS,
             "RC-STREAM-LIMIT", "width or height is outside its limits (STREAM-2)");
 }
 
@@ -120,8 +124,8 @@ static struct stream parse_stream(struct bytes content, const char *identity)
     int k;
 
     for (k = 0; k < 32; k++) {
-        hex[0] = "0123456789abcdef"[content.at[16 + k] >> 4];
-        hex[1] = "0123456789abcdef"[content.at[16 + k] & 15];
+        hex[0] = hex_digits[content.at[16 + k] >> 4];
+        hex[1] = hex_digits[content.at[16 + k] & 15];
         require(memcmp(hex, identity + 2 * k, 2) == 0, "RC-STREAM-MODEL", "the stream was made for another model");
     }
     require(sections == 2, "RC-STREAM-SECTION", "the sections are those of another family (STREAM-5)");
@@ -176,6 +180,20 @@ static void check_enlargement(const struct program *program, int64_t factor, int
     }
 }
 
+/* PIC-1: an enlargement that is the same at every size that a picture can need. */
+static void check_any_enlargement(const struct program *program)
+{
+    struct size *sizes = allocate(program->tensors, sizeof *sizes);
+    int64_t factor;
+
+    sizes[0].height = 1;
+    sizes[0].width = 1;
+    propagate_sizes(program, sizes);
+    factor = sizes[only_output(program)].height;
+    require(factor >= 1, "RC-MODEL-SCHEMA", "a program enlarges by no whole factor (PIC-1)");
+    check_enlargement(program, factor, (LONGEST_SIDE + factor - 1) / factor);
+}
+
 /* The only input of a program is symbols. */
 static void require_symbols(const struct program *program)
 {
@@ -186,7 +204,7 @@ static void require_symbols(const struct program *program)
 /* HYP-1 */
 static void check_programs(const struct hyperprior *codec)
 {
-    int64_t longest = (65535 + G_S_FACTOR * H_S_FACTOR - 1) / (G_S_FACTOR * H_S_FACTOR);
+    int64_t longest = (LONGEST_SIDE + G_S_FACTOR * H_S_FACTOR - 1) / (G_S_FACTOR * H_S_FACTOR);
 
     require_symbols(&codec->h_s);
     require_symbols(&codec->g_s);
@@ -213,23 +231,63 @@ static void require_family(const char *family)
     require(strcmp(family, "scale-hyperprior") == 0, "RC-MODEL-FAMILY", "an unknown family (FAM-1)");
 }
 
-static struct hyperprior read_hyperprior(struct bytes content)
+static struct hyperprior hyperprior_of(struct model *model)
 {
-    struct model model = read_model(content);
     struct hyperprior codec;
 
-    require_family(model.family);
-    codec.identity = model.identity;
-    codec.g_s = model_program(&model, "g_s");
-    codec.h_s = model_program(&model, "h_s");
-    require(json_get(model.description, "programs")->count == 2, "RC-MODEL-SCHEMA", "a surplus program (HYP-1)");
-    require_no_surplus_constant(&model);
-    require_identity(&model);
-    codec.z_rows = model_rows(&model, "z");
-    codec.y_rows = model_rows(&model, "y");
-    require_no_surplus_table(&model);
+    require_family(model->family);
+    codec.identity = model->identity;
+    codec.g_s = model_program(model, "g_s");
+    codec.h_s = model_program(model, "h_s");
+    require(json_get(model->description, "programs")->count == 2, "RC-MODEL-SCHEMA", "a surplus program (HYP-1)");
+    require_no_surplus_constant(model);
+    require_identity(model);
+    codec.z_rows = model_rows(model, "z");
+    codec.y_rows = model_rows(model, "y");
+    require_no_surplus_table(model);
     check_programs(&codec);
     return codec;
+}
+
+/* FACT-1: a single program and the tables of its channels; its enlargement is that of one sample (PIC-1). */
+static void check_factorised(struct model *model)
+{
+    struct program g_s = model_program(model, "g_s");
+    struct rows rows;
+
+    require(json_get(model->description, "programs")->count == 1, "RC-MODEL-SCHEMA", "a surplus program (FACT-1)");
+    require_no_surplus_constant(model);
+    require_identity(model);
+    rows = model_rows(model, "y");
+    require_no_surplus_table(model);
+    require_symbols(&g_s);
+    require_end(&g_s.tensor[only_output(&g_s)], 8, 0, 3);
+    check_any_enlargement(&g_s);
+    require(rows.count == g_s.tensor[0].channels, "RC-MODEL-TABLE",
+            "there is not a row for each channel of y (FACT-1)");
+}
+
+/* A lower-case hexadecimal digit, as the identity has that require_identity has compared. */
+static int64_t hex_digit(char digit)
+{
+    return strchr(hex_digits, digit) - hex_digits;
+}
+
+struct array model_identity(struct bytes model_file)
+{
+    struct array identity = new_vector(32);
+    struct model model = read_model(model_file);
+    size_t k;
+
+    if (strcmp(model.family, "factorised") == 0) {
+        check_factorised(&model);
+    } else {
+        hyperprior_of(&model);
+    }
+    for (k = 0; k < identity.count; k++) {
+        identity.values[k] = 16 * hex_digit(model.identity[2 * k]) + hex_digit(model.identity[2 * k + 1]);
+    }
+    return identity;
 }
 
 /* The symbols of a payload in the order channel, row, column; `indexes` has their shape or is NULL (HYP-4). */
@@ -278,7 +336,8 @@ static struct array picture_of(const struct array *samples, const struct stream 
 /* HYP-2, PIC-1 */
 struct decoded decode_stream(struct bytes model_file, struct bytes content)
 {
-    struct hyperprior codec = read_hyperprior(model_file);
+    struct model model = read_model(model_file);
+    struct hyperprior codec = hyperprior_of(&model);
     struct stream stream = parse_stream(content, codec.identity);
     int64_t factor = G_S_FACTOR * H_S_FACTOR;
     int64_t height = (stream.height + factor - 1) / factor;

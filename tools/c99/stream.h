@@ -17,4 +17,7 @@ struct decoded {
 /* Reads the model, then the stream, and decodes it (HYP-2). */
 struct decoded decode_stream(struct bytes model_file, struct bytes stream);
 
+/* The identity of a model, a byte in each value, with all checks of its family (MODEL-3, MODEL-4, FAM-1). */
+struct array model_identity(struct bytes model_file);
+
 #endif

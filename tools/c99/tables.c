@@ -115,8 +115,7 @@ static void check_positional_encoding(const struct operation *op)
 /* The only value of a frame number, in a picture of one sample. */
 static struct size size_of_encoding(const struct operation *op, struct size source)
 {
-    (void)op;
-    require(source.height == 1 && source.width == 1, "RC-SHAPE", "a frame number is one number");
+    require_size(op, source.height == 1 && source.width == 1, "a frame number is one number");
     return source;
 }
 
