@@ -41,6 +41,7 @@ check: bootstrap ## lint, types, the repository's own audits, the committed vect
 gate: bootstrap ## measure what the vectors find: mutants killed, corners seen, clauses covered
 	.venv/bin/refcodec vectors mutate vectors
 	.venv/bin/refcodec vectors coverage vectors
+	.venv/bin/refcodec vectors run --self-test --mutants
 
 reproducible: bootstrap ## rebuild the vectors with other Pythons and NumPys, compare every byte
 	@$(PY) tools/reproduce_vectors.py $(REPRODUCE_FLAGS)
@@ -51,7 +52,7 @@ fuzz: bootstrap ## read 100,000 damaged streams and model files
 vectors: bootstrap ## write the committed vectors, the kill matrix and the smoke suite anew
 	@$(PY) tools/ship_clauses.py
 	.venv/bin/refcodec vectors build -o vectors
-	.venv/bin/refcodec vectors mutate vectors --write
+	.venv/bin/refcodec vectors mutate vectors --write -j 2
 	@$(PY) tools/ship_smoke.py
 	.venv/bin/refcodec vectors build -o vectors
 

@@ -1,4 +1,4 @@
-"""The gate: mutants reach the code, everything is put back, and the lists say what is so (SPEC GATE-1 to GATE-4)."""
+"""The gate: mutants reach the code, everything is put back, and the lists say what is so (SPEC GATE-1 to GATE-3)."""
 
 from __future__ import annotations
 

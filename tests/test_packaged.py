@@ -9,6 +9,7 @@ import pytest
 
 import ship_smoke
 from refcodec.errors import VectorError
+from refcodec.mutation.catalogue import MUTANTS
 from refcodec.program.operations import KINDS
 from refcodec.vectorgen import suite
 from refcodec.vectorgen.evaluate import OPERATIONS
@@ -44,13 +45,13 @@ def test_smoke_suite_holds_every_operation_and_result_within_its_budget() -> Non
     assert found == {(case["operation"], case["result"]) for case in listed(COMMITTED)}
 
 
-def test_smoke_suite_kills_every_mutant_that_a_case_without_the_shipped_model_kills() -> None:
+def test_smoke_suite_kills_nine_mutants_in_ten() -> None:
     with smoke_suite() as folder:
         kept = json.loads((folder / "mutants.json").read_text())["mutants"]
     whole = json.loads((COMMITTED / "mutants.json").read_text())["mutants"]
-    assert len(kept) == len(whole) >= 150
-    survivors = {mutant["id"] for mutant in kept if not mutant["kills"]}
-    assert len(survivors) < len(whole) // 10
+    assert len(whole) == len(MUTANTS)
+    assert all(mutant["kills"] for mutant in kept)
+    assert len(kept) >= 0.9 * len(whole)
 
 
 def test_smoke_choice_is_that_of_the_committed_vectors() -> None:
@@ -88,7 +89,7 @@ def test_build_suite_refuses_to_exceed_a_budget(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(VectorError, match=r"^RC-VECTOR-SUITE: smoke: \d+ bytes, more than 100000"):
         build_suite(tmp_path / "built", "smoke")
     monkeypatch.setattr(suite, "BUDGETS", BUDGETS)
-    monkeypatch.setattr(suite, "FILE_BUDGET", 20_000)
-    with pytest.raises(VectorError, match=r"^RC-VECTOR-SUITE: .*: \d+ bytes, more than 20000"):
+    monkeypatch.setattr(suite, "FILE_BUDGET", 5_000)
+    with pytest.raises(VectorError, match=r"^RC-VECTOR-SUITE: .*: \d+ bytes, more than 5000"):
         build_suite(tmp_path / "built", "smoke")
     assert not (tmp_path / "built").exists()

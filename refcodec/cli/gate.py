@@ -24,16 +24,17 @@ def _print(args: argparse.Namespace, document: dict[str, Any], text: str) -> Non
 def _mutate(args: argparse.Namespace) -> int:
     import json
 
-    from refcodec.mutation.matrix import document, kill_matrix
+    from refcodec.mutation.matrix import confirmed_matrix, document, kill_matrix
     from refcodec.mutation.report import Score
     from refcodec.mutation.suite import load_suite
 
     started = time.monotonic()
-    matrix = kill_matrix(load_suite(args.suite), args.suite, args.jobs)
+    whole = args.write or args.all
+    matrix = (kill_matrix if whole else confirmed_matrix)(load_suite(args.suite), args.suite, args.jobs)
     score = Score.of(matrix)
     if args.write:
         write_bytes(KILL_MATRIX, json.dumps(document(matrix), indent=0).encode() + b"\n")
-    _print(args, score.as_json(), score.as_text(time.monotonic() - started))
+    _print(args, score.as_json(), score.as_text(time.monotonic() - started, whole))
     return DONE if score.passed else MISMATCH
 
 
@@ -70,7 +71,8 @@ def add_commands(commands: Any) -> None:
     mutate = command(
         commands, "mutate", _mutate, "count the mutants that a suite kills", "refcodec vectors mutate vectors -j 2"
     )
-    mutate.add_argument("--write", action="store_true", help=f"write the kill matrix to {KILL_MATRIX}")
+    mutate.add_argument("--write", action="store_true", help=f"write the kill matrix to {KILL_MATRIX}; implies --all")
+    mutate.add_argument("--all", action="store_true", help="find every case that kills a mutant, not just one")
     cover = command(
         commands,
         "coverage",

@@ -114,9 +114,21 @@ def _self_test(args: argparse.Namespace) -> int:
     from refcodec.runner.suite import open_suite
 
     with _suite_folder(args) as folder:
-        trials = run_self_test(open_suite(folder, args.filter))
-    print(self_test_text(trials))
-    return DONE if all(trial.passed for trial in trials) else MISMATCH
+        suite = open_suite(folder, args.filter)
+        trials = run_self_test(suite)
+        print(self_test_text(trials))
+        mutants = _mutants_pass(suite) if args.mutants else True
+    return DONE if mutants and all(trial.passed for trial in trials) else MISMATCH
+
+
+def _mutants_pass(suite: Any) -> bool:
+    from tqdm import tqdm
+
+    from refcodec.runner.mistaken import namings_text, run_mutants
+
+    namings = list(tqdm(run_mutants(suite), "mutants", unit="mutant", disable=None, leave=False))
+    print(namings_text(namings))
+    return all(naming.passed for naming in namings)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -184,6 +196,7 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--fail-fast", action="store_true", help="stop after the first failure, in the order of ids")
     run.add_argument("--keep", type=Path, metavar="DIR", help="keep the results in this folder")
     run.add_argument("--self-test", action="store_true", help="run faulty implementations: is each one reported?")
+    run.add_argument("--mutants", action="store_true", help="with --self-test: every mutant of the definitions too")
 
 
 def _add_check(commands: Any) -> None:

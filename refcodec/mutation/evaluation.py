@@ -73,11 +73,13 @@ def difference(case: Case, found: Results | str) -> str | None:
         return None if found in (case.error, *case.accept) else found
     if case.error is not None:
         return ACCEPTED
-    if not _same_shapes(case.outputs, found):
+    if any(name not in found or found[name].size != wanted.array.size for name, wanted in case.outputs.items()):
         return SHAPE
-    if _equal(case.outputs, found):
+    # as an implementation stores them: without their shape, reduced to their dtype
+    stored = {name: Values(found[name], wanted.format) for name, wanted in case.outputs.items()}
+    if all(stored[name].to_bytes() == wanted.to_bytes() for name, wanted in case.outputs.items()):
         return None
-    return signature_crc({name: Values(found[name], wanted.format) for name, wanted in case.outputs.items()})
+    return signature_crc(stored)
 
 
 def is_observed(case: Case, found: Results | str) -> bool:
@@ -146,6 +148,7 @@ def routes(suite: Suite, targets: Iterable[str]) -> dict[str, Route]:
     for edits in (CODERS, PROGRAMS, ()):
         counted = count_calls(suite, wanted, edits)
         for target in wanted:
-            if counted[target] == everything[target]:
+            # a coder's part may run as often beside the kernels, and what it gives may still go through them
+            if counted[target] == everything[target] and not target.startswith("refcodec.entropy"):
                 found[target] = Route(found[target].cases, edits)
     return found

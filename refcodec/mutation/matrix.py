@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from refcodec.errors import VectorError
 from refcodec.mutation.catalogue import MUTANTS, SENTINEL
+from refcodec.mutation.definitions import CODERS, PROGRAMS
 from refcodec.mutation.edit import edited
 from refcodec.mutation.evaluation import Route, by_definition, difference, results, routes
 from refcodec.mutation.mutant import Mutant
@@ -90,6 +91,51 @@ def kill_matrix(suite: Suite, path: str, jobs: int = 1, mutants: Sequence[Mutant
             found = list(tqdm(pool.map(_work, tasks, chunksize=4), "mutants", len(tasks), **QUIET))
     kills = {mutant.id: cases for mutant, cases in zip(mutants, found, strict=True)}
     return Matrix(kills, {name: route.cases for name, route in reaching.items()})
+
+
+def recorded() -> dict[str, Kills]:
+    """The kills that the package's matrix holds, by mutant (SPEC GATE-1)."""
+    content = importlib.resources.files("refcodec.vectorgen").joinpath("kill_matrix.json").read_bytes()
+    return {mutant["id"]: mutant["kills"] for mutant in json.loads(content)["mutants"]}
+
+
+def first_kill(mutant: Mutant, suite: Suite, order: Sequence[str]) -> Kills:
+    """The first of some cases that a mutant changes, if there is one."""
+    with by_definition((*PROGRAMS, *CODERS), {mutant.edit.target: edited(mutant.edit)}):
+        for name in order:
+            seen = difference(suite.cases[name], results(suite.cases[name], suite.codecs))
+            if seen is not None:
+                return {name: seen}
+    return {}
+
+
+def confirmed_matrix(suite: Suite, path: str, jobs: int = 1) -> Matrix:
+    """One kill of every mutant: by the smallest case that is recorded to kill it, else by any case (SPEC GATE-1).
+
+    Raises VectorError RC-VECTOR-SUITE where a recorded case gives something else than is recorded.
+    """
+    known, found = recorded(), {}
+    for mutant in tqdm((SENTINEL, *MUTANTS), "mutants", **QUIET):
+        order: Mapping[str, str | None] = known.get(mutant.id, {})
+        if mutant is SENTINEL:
+            order = dict.fromkeys(name for name, case in suite.cases.items() if case.operation == "requantise")
+        kills = first_kill(
+            mutant, suite, sorted(order.keys() & suite.cases.keys(), key=lambda name: _size(suite, name))
+        )
+        for case, seen in kills.items():
+            if order[case] not in (None, seen):
+                raise VectorError("RC-VECTOR-SUITE", f"{mutant.id}: {case} gives {seen}, recorded is {order[case]}")
+        found[mutant.id] = kills
+    if not found.pop(SENTINEL.id):
+        raise VectorError("RC-VECTOR-SUITE", "the sentinel survives: mutants do not reach the code that cases run")
+    rest = [mutant for mutant in MUTANTS if not found[mutant.id] and mutant.id not in equivalent()]
+    others = kill_matrix(suite, path, jobs, rest) if rest else Matrix({}, {})
+    kills_of_all = {mutant.id: others.kills.get(mutant.id, found[mutant.id]) for mutant in MUTANTS}
+    return Matrix(kills_of_all, {name: others.reaching.get(name, list(kills)) for name, kills in kills_of_all.items()})
+
+
+def _size(suite: Suite, name: str) -> tuple[int, str]:
+    return sum(values.array.size for values in suite.cases[name].inputs.values()), name
 
 
 def smallest_suite(kills: Mapping[str, Kills]) -> list[str]:

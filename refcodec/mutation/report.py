@@ -64,12 +64,12 @@ class Score:
             },
         }
 
-    def as_text(self, seconds: float) -> str:
-        """The score of a suite for people."""
+    def as_text(self, seconds: float, whole: bool = True) -> str:
+        """The score of a suite for people;  whole  whether every kill was looked for, not just one of each mutant."""
         lines = [f"survives: {name}: {mistake}" for name, mistake in self.survivors.items()]
         lines += [
             f"{self.killed} of {self.total} mutants killed, {len(equivalent())} proven equivalent",
-            f"{len(self.smallest)} cases kill them all: {', '.join(self.smallest)}",
+            *([f"{len(self.smallest)} cases kill them all: {', '.join(self.smallest)}"] if whole else []),
             f"{seconds:.0f} seconds",
         ]
         return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -71,6 +71,22 @@ class Naming:
         return self.failed == self.wanted and self.mutant in self.named
 
 
+def namings_text(namings: Sequence[Naming]) -> str:
+    """A line for every mutant that is not reported as what it is, and a verdict."""
+    wrong = [naming for naming in namings if not naming.passed]
+    lines = [
+        f"{naming.mutant}: fails {naming.failed} of {naming.wanted} cases as recorded, named "
+        f"{', '.join(naming.named) or 'nothing'}"
+        for naming in wrong
+    ]
+    verdict = (
+        f"{len(wrong)} of {len(namings)} mutants are misreported"
+        if wrong
+        else (f"all {len(namings)} mutants fail where they must, and are named")
+    )
+    return "\n".join([*lines, verdict])
+
+
 def run_mutants(suite: Suite, every: int = 1) -> Iterator[Naming]:
     """Each mutant that some case kills on the cases that kill it, or one mutant in `every`.
 
@@ -82,9 +98,7 @@ def run_mutants(suite: Suite, every: int = 1) -> Iterator[Naming]:
         cases = {name: entry for name, entry in suite.entries.items() if name in mutant.kills}
         if not cases:
             continue
-        outcomes = run_suite(
-            replace(suite, entries=cases), Mistaken(mutant.id, codecs), Plan(jobs=1, today=date.max)
-        )
+        outcomes = run_suite(replace(suite, entries=cases), Mistaken(mutant.id, codecs), Plan(jobs=1, today=date.max))
         failed = sum(outcome.symptom == mutant.kills[outcome.id] for outcome in outcomes)
         found = diagnose.diagnose(outcomes, mutants)
         named = found[0].mutants if found and found[0].scope == diagnose.EVERYTHING else ()

@@ -178,7 +178,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 
 
 def _function(engine: Engine, p: Mapping[str, Any], x: Arrays) -> Results:
-    """A function of integers, for each row of arguments (SPEC GATE-4)."""
+    """A function of integers, for each row of arguments (SPEC VEC-4)."""
     found = [FUNCTIONS[p["name"]](*row) for row in x["arguments"].tolist()]
     return {"values": np.array(found).reshape(len(found), -1)}
 

@@ -64,12 +64,21 @@ def family_cases() -> Iterator[Case]:
                 found["picture"] = decoded
             chosen = {key: found[key] for key in RECORDED if key in found}
             yield stream_case(f"{prefix}{label}", comment, content, codec, chosen, name)
+        if codec.family == "factorised":
+            yield from _cut_everywhere(streams["1x1"][1], codec, name)
         if name == SCALE:
             for label, (code, content) in broken_containers(streams["33x17"][1]).items():
                 yield rejected_stream(label, content, code, codec, "STREAM-3", name)
         if not prefix:
             for label, (clause, code, content) in broken_streams(codec, streams[_middle(codec)][1]).items():
                 yield rejected_stream(label, content, code, codec, clause, name)
+
+
+def _cut_everywhere(content: bytes, codec: Codec, name: str) -> Iterator[Case]:
+    """The shortest stream without its end, for every length but none."""
+    for length in range(1, len(content)):
+        case = rejected_stream(f"cut-{length}", content[:length], "RC-STREAM-TRUNCATED", codec, "STREAM-3", name)
+        yield replace(case, comment=f"the first {length} of {len(content)} bytes: catches reads beyond the end")
 
 
 def _middle(codec: Codec) -> str:

@@ -17,7 +17,7 @@ from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.errors import CODES, VectorError
 from refcodec.files import fill_folder, folder_files, new_folder
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
-from refcodec.program.model_file import Model, load_model, model_to_bytes
+from refcodec.program.model_file import Model, canonical_json, load_model, model_to_bytes
 from refcodec.vectorgen.case import Case, case_files, index_entry
 from refcodec.vectorgen.clauses import SPEC_VERSION
 from refcodec.vectorgen.corners import (
@@ -106,7 +106,7 @@ def build_suite(path: str | Path, preset: str = "minimal") -> int:
     with new_folder(path) as folder:
         cases, entries = [], []
         for case in preset_cases(preset):
-            files = case_files(case)
+            files = case_files(case, with_hex=preset != "smoke")
             fill_folder(folder / case.id, files)
             entries.append(index_entry(case, files))
             cases.append(replace(case, inputs={}, taps={}, outputs={}))
@@ -118,7 +118,7 @@ def build_suite(path: str | Path, preset: str = "minimal") -> int:
         _write_json(folder / INDEX, {"schema": "refcodec-index/1", "cases": sorted(entries, key=lambda e: e["id"])})
         _write_json(folder / "flags.json", _flags(cases))
         _write_json(folder / "errors.json", _errors(cases))
-        _write_json(folder / "mutants.json", _mutants(cases))
+        (folder / "mutants.json").write_bytes(canonical_json(_mutants(cases)) + b"\n")
         _write_json(folder / VERSION, version_document(preset, cases))
         _check_budget(folder, preset)
     return len(entries)
@@ -160,7 +160,7 @@ def _mutants(cases: Iterable[Case]) -> dict[str, Any]:
     document, present = _package_json("kill_matrix.json"), {case.id for case in cases}
     for mutant in document["mutants"]:
         mutant["kills"] = {case: seen for case, seen in mutant["kills"].items() if case in present}
-    return document
+    return {**document, "mutants": [mutant for mutant in document["mutants"] if mutant["kills"]]}
 
 
 def _write_models(folder: Path, cases: Iterable[Case]) -> None:

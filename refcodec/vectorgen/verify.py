@@ -104,7 +104,7 @@ def read_case(folder: Path, entry: dict[str, Any]) -> Case:
     """
     home = folder / entry["id"]
     case = load_case(home)
-    files = case_files(case)
+    files = case_files(case, with_hex=any(home.glob("*.hex")))
     if case.id != entry["id"] or index_entry(case, files) != entry:
         raise VectorError("RC-VECTOR-SUITE", f"{INDEX} does not describe {home}")
     found = {path.name: path.read_bytes() for path in home.iterdir()}

@@ -111,6 +111,14 @@ def samples() -> dict[str, Sample]:
             pack(_wide(tiny_video(HNERV, SEED + 6))), 4, ("grids.0", "blocks.1"), ("INR-6", "INR-7"),
             "steps so large that grids and layers saturate",
         ),
+        "wide-biases": Sample(
+            pack(_wide_biases()), 2, ("blocks.0.accumulator", "blocks.0"), ("INR-6",),
+            "catches biases of 32 bits, and those that are rounded before the division by a step",
+        ),
+        "neighbours": Sample(
+            pack(_alike_taps()), 3, ("blocks.0",), ("RCV-8", "WC-2"),
+            "weights with contexts of their neighbours: catches input channels and taps that are exchanged",
+        ),
     }  # fmt: skip
 
 
@@ -121,6 +129,28 @@ def _wide(video: Video) -> Video:
         for name, tensor in video.parameters.items()
     }
     return Video(video.architecture, found)
+
+
+def _wide_biases() -> Video:
+    """Biases of 4.0 in units of 2**-34, and those that lie just below a half of 2**-1, on weights of zero."""
+    video = tiny_video(FFNERV, SEED + 9)
+    weight, bias = video.parameters["blocks.0.weight"], video.parameters["blocks.0.bias"]
+    values = np.where(np.arange(len(weight.values))[:, None, None, None] % 2 == 0, weight.values, 0)
+    steps, biases = np.where(np.arange(len(values)) % 2 == 0, 0x0001, 0x6000), np.full(bias.values.shape, 32767)
+    # a bias of n * 2047 * 2**-24, so that in units of 2**-1 it is n * 2047 / 2**23
+    below = [n for n in range(1, 1 << 15) if (1 << 22) - (1 << 12) <= n * 2047 % (1 << 23) < 1 << 22]
+    biases[1::2] = np.resize(below, len(biases[1::2]))
+    found = {"blocks.0.weight": Quantised(values, steps, 6), "blocks.0.bias": Quantised(biases, np.array([0x7FF]), 16)}
+    return Video(FFNERV, {**video.parameters, **found})
+
+
+def _alike_taps() -> Video:
+    """Weights that are large on three taps of nine and small on the others."""
+    video = tiny_video(FFNERV, SEED + 10)
+    weight = video.parameters["blocks.0.weight"]
+    values = weight.values.copy()
+    values[:, :, [0, 1, 2, 2, 2, 0], [0, 1, 0, 1, 2, 2]] >>= 5
+    return Video(FFNERV, {**video.parameters, "blocks.0.weight": Quantised(values, weight.steps, weight.bits)})
 
 
 def repaired(content: bytes) -> bytes:
@@ -160,6 +190,7 @@ def broken_streams() -> dict[str, tuple[str, str, bytes, int]]:
         "frame": ("RC-RANGE", "INR-11", content, frames),
         "long-number": (limit, "RCV-3", with_bytes(8, 0x90, 0), 0),
         "accumulator": (limit, "INR-10", pack(_beyond_48_bits()), 0),
+        "frame-that-fits": ("RC-RANGE", "INR-11", pack(tiny_video(NERV, SEED)), NERV.frames),  # in three bits, like 5
     }
 
 

@@ -89,9 +89,7 @@ def _sum_case(
     single = replace(op, source="x", target="accumulator", weight=op.weight[own], bias=op.bias[own])
     source = program.tensor(op.source).format
     magnitude = max(-source.lo, source.hi)
-    bound = max(
-        fixed.accumulator_bound(taps.tolist(), int(single.bias[0]), magnitude) for taps in _phases(single)
-    )
+    bound = max(fixed.accumulator_bound(taps.tolist(), int(single.bias[0]), magnitude) for taps in _phases(single))
     formats = {"x": source, "accumulator": IntFormat(bound.bit_length() + 1, True)}
     if narrow:
         return _narrow(label, single, formats, found)

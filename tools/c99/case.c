@@ -84,8 +84,12 @@ static const struct array **read_sources(const struct job *job, struct operation
         size_t length = strcspn(words, " ");
         const struct input *input = found_input(job, words, length);
         struct format format;
+        size_t k;
 
         require(input != NULL, "RC-MODEL-TENSOR", "a tensor of the case is missing");
+        for (k = 0; k < operation->count; k++) {
+            require(values[k] != &input->array, "RC-MODEL-SCHEMA", "two tensors have one name (PROG-2)");
+        }
         format = parameter_format(job, joined("format_", input->name, ""));
         operation->sources[operation->count] = declared(input->name, channels_of(&input->array), format);
         values[operation->count++] = &input->array;

@@ -9,7 +9,10 @@ import numpy as np
 
 from refcodec.codecs.entropy_parameters import MAX_POSITIONS
 from refcodec.codecs.family import codec_of
+from refcodec.codecs.inr.architecture import Block, Shuffled, parameters
 from refcodec.codecs.inr.codec import InrVideo
+from refcodec.codecs.inr.description import describe
+from refcodec.codecs.inr.nodes import GELU, TANH
 from refcodec.codecs.inr.numbers import NumberReader, write_numbers
 from refcodec.codecs.inr.quantised import Quantised, Video
 from refcodec.codecs.inr.stream import pack as pack_video
@@ -21,7 +24,7 @@ from refcodec.vectorgen.decoder import rejected_stream, with_header
 from refcodec.vectorgen.draw import draw_between
 from refcodec.vectorgen.family_streams import SEED, WIDTHS
 from refcodec.vectorgen.tiny_models import HYPER, LATENT, drawn_latents, tiny_entropy_parameters, tiny_factorised
-from refcodec.vectorgen.tiny_videos import FFNERV, HINERV, HNERV, tiny_video
+from refcodec.vectorgen.tiny_videos import FFNERV, HINERV, HNERV, NERV, tiny_video
 from refcodec.vectorgen.values import Values
 from refcodec.vectorgen.video_streams import SEED as VIDEO_SEED
 from refcodec.vectorgen.video_streams import repaired, video_case
@@ -148,6 +151,7 @@ def video_cases() -> Iterator[Case]:
         yield _rejected(label, broken, code, clause)
     yield from _steps()
     yield from _biases()
+    yield from _sizes()
 
 
 def _with_increment(content: bytes) -> bytes:
@@ -191,7 +195,19 @@ def _steps() -> Iterator[Case]:
     entry = next(entry for entry in read_layout(content).entries if entry.coded_steps)
     broken = content[: entry.steps_at + 2] + bytes([16]) + content[entry.steps_at + 3 :]
     yield _rejected("step-shift", repaired(broken), LIMIT, "RCV-7")
+    yield _rejected("short-steps", _with_short_steps(content), LIMIT, "RCV-6")
     yield _rejected("frame-behind-the-last", content, "RC-RANGE", "INR-11", HNERV.frames)
+
+
+def _with_short_steps(content: bytes) -> bytes:
+    """The stream whose first coded steps have two bytes, the smallest pattern alone."""
+    layout = read_layout(content)
+    place = next(k for k, entry in enumerate(layout.entries) if entry.coded_steps)
+    entry = layout.entries[place]
+    numbers = _numbers(content)
+    said = sum(3 if other.coded_steps else 2 for other in layout.entries[place:])  # numbers of parameters from here on
+    numbers[len(numbers) - said + 1] = 2
+    return _described(content[: entry.steps_at + 2] + content[entry.values_at :], write_numbers(numbers))
 
 
 def _biases() -> Iterator[Case]:
@@ -201,6 +217,52 @@ def _biases() -> Iterator[Case]:
     weight = Quantised(np.zeros_like(video.parameters["head.weight"].values), np.array([1]), 2)
     content = pack_video(Video(FFNERV, {**video.parameters, "head.bias": bias, "head.weight": weight}))
     yield _rejected("bias", content, LIMIT, "INR-10")
+
+
+# --- networks at and beyond the limits of their size, each within all other limits
+
+
+def _network(base: tuple[int, int], stem: tuple[int, ...], increments: int, *blocks: tuple[int, int]) -> Shuffled:
+    """A network that makes pictures of one sample from a positional encoding, with pointwise blocks.
+
+    blocks  stride and channels of each.
+    """
+    found = tuple(Block(1, *block) for block in blocks)
+    activated = (True,) * len(stem)
+    phases = tuple(range(increments))
+    return Shuffled(1, 1, 1, base, (), True, phases, False, stem, activated, found, GELU, 1, TANH)
+
+
+def _described_as(architecture: Shuffled, payload: bytes) -> bytes:
+    """A stream of a network whose parameters take three bytes each: a step and a tensor of zeros."""
+    numbers = [16, *describe(architecture), *[7, 1] * len(parameters(architecture.nodes()))]
+    return _described(struct.pack("<4sHH", b"RCV\n", 1, 0) + bytes(4) + payload + bytes(4), write_numbers(numbers))
+
+
+def _sizes() -> Iterator[Case]:
+    """Frames and channels that nothing else refuses; other sizes in streams that end where parameters begin.
+
+    A decoder whose limits allow such a network refuses it as truncated, before it computes anything.
+    """
+    single = pack_video(tiny_video(NERV, VIDEO_SEED))
+    yield _rejected("frames-of-an-encoding", _with(single, n2=(1 << 20) + 1), LIMIT, "INR-10")
+    yield _rejected("no-frames-of-an-encoding", _with(single, n2=0), LIMIT, "INR-10")
+    for label, channels in (("width-of-a-layer", 32769), ("no-width-of-a-layer", 0)):
+        network = _network((1, 1), (1,), 1, (1, channels))
+        zeros = b"\0\x3c\0" * len(parameters(network.nodes()))
+        yield _rejected(label, _described_as(network, zeros), LIMIT, "INR-10")
+    for label, network, code in (
+        ("widest-layer", _network((1, 1), (1,), 1, (1, 32768)), TRUNCATED),
+        ("pixels-of-a-network", _network((64, 33), (2112,), 1, (64, 1), (2, 1)), LIMIT),
+        ("most-pixels-of-a-network", _network((64, 32), (2048,), 1, (64, 1), (2, 1)), TRUNCATED),
+        ("parameters-of-two-layers", _network((1, 1), (1199, 27381), 256), LIMIT),  # 2**25 + 1
+        ("most-parameters", _network((1, 1), (2045, 15866), 255), TRUNCATED),  # 2**25
+        ("samples-of-a-layer", _network((64, 64), (4096,), 1, (2, 1), (1, 16385)), LIMIT),
+        ("most-samples-of-a-layer", _network((64, 64), (4096,), 1, (2, 1), (1, 16384)), TRUNCATED),
+        ("multiplications", _network((64, 64), (4096,), 1, (4, 1), (1, 4096), (1, 4096)), LIMIT),
+        ("many-multiplications", _network((64, 64), (4096,), 1, (4, 1), (1, 4096), (1, 4090)), TRUNCATED),
+    ):
+        yield _rejected(label, _described_as(network, b""), code, "INR-10")
 
 
 def cases() -> Iterator[Case]:

@@ -116,6 +116,8 @@ def _broken_payloads(tables: dict[str, Values]) -> Iterator[Case]:
         "final-state": (_words((1 << 31) + 1, 0), indexes[:0], "RC-STREAM-RANS"),
         "surplus-half-word": (payload + bytes(2), indexes, "RC-STREAM-TRUNCATED"),
     }
+    for length in range(1, len(payload)):
+        broken[f"cut-{length}"] = payload[:length], indexes, "RC-STREAM-TRUNCATED"
     for name, (content, chosen, code) in broken.items():
         yield Case(
             f"operations/rans_decode/invalid-{name}",

@@ -25,6 +25,7 @@ from refcodec.vectorgen.operation_case import operation_case
 S8, S16, S17, S24, S48 = (IntFormat(bits, True) for bits in (8, 16, 17, 24, 48))
 U8, U20, U22, U23, U24 = (IntFormat(bits, False) for bits in (8, 20, 22, 23, 24))
 RANGE, TENSOR, OVERFLOW = "RC-MODEL-RANGE", "RC-MODEL-TENSOR", "RC-MODEL-OVERFLOW"
+SCHEMA = "RC-MODEL-SCHEMA"
 ONE = np.ones(1, np.int64)
 
 
@@ -128,7 +129,7 @@ def layer_cases() -> Iterator[Case]:
             "gamma with a sign",
         ),
     ):
-        yield _illegal(label, op, dict(zip("xy", formats, strict=True)), x, clause, code, comment)
+        yield _illegal(label, op, dict(zip("xy", formats, strict=True)), x, clause, code, comment, 1)
 
 
 def other_cases() -> Iterator[Case]:
@@ -137,6 +138,8 @@ def other_cases() -> Iterator[Case]:
     op: AnyOperation = Add("layer", ("a", "b"), "y", 1, np.ones(2, np.int64))
     formats = dict.fromkeys("aby", S8)
     yield _illegal("channels", op, formats, {"a": a, "b": b}, "ADD-2", TENSOR, "two channels and one")
+    op = Add("layer", ("a", "a"), "y", 1, np.ones(2, np.int64))
+    yield _illegal("twice", op, {"a": S8, "y": S8}, {"a": a}, "PROG-2", SCHEMA, "one tensor read twice", 2)
     flow, formats = np.zeros((3, 1, 1), np.int64), {"a": S8, "b": S17, "y": S8}
     op = Warp("layer", ("a", "b"), "y", 1)
     yield _illegal("wide-flow", op, formats, {"a": b, "b": flow}, "WARP-3", RANGE, "displacements of 17 bits")
@@ -150,7 +153,7 @@ def other_cases() -> Iterator[Case]:
         ("falling", U22, 4, steps, falling, "nodes that fall"),
     ):
         op = PositionalEncoding("layer", "x", "y", False, fraction, increments, wave)
-        yield _illegal(label, op, {"x": source, "y": S16}, {"x": b}, "PE-3", RANGE, comment, 2)
+        yield _illegal(label, op, {"x": source, "y": S24}, {"x": b}, "PE-3", RANGE, comment, 2)
     for label, frames, target, comment in (
         ("most-frames", (1 << 20) + 1, S8, "more frames than 2^20"),
         ("entries", 3, IntFormat(2, True), "entries beyond the target"),

@@ -116,9 +116,9 @@ def entropy_parameters() -> Model:
     return Model("entropy-parameters", {"mean_fraction": FRACTION}, programs, _tables(z=CHANNELS, y=THRESHOLDS + 1))
 
 
-def _joined() -> Program:
+def _joined(order: tuple[str, str] = ("context", "side")) -> Program:
     context, side = Tensor("context", 2, S8), Tensor("side", 1, S8)
-    join = Concatenate("join", ("context", "side"), "join"), CHANNELS, S8
+    join = Concatenate("join", order, "join"), CHANNELS, S8
     return _parameters("entropy_parameters", [context, side], "join", join)
 
 
@@ -138,6 +138,11 @@ def checkerboard() -> Model:
     return _with_context("checkerboard", {"anchor_parity": 0})
 
 
+def side_first() -> Model:
+    """The same, joined in the other order."""
+    return _given(checkerboard(), entropy_parameters=_joined(("side", "context")))
+
+
 def autoregressive() -> Model:
     """The same, with a window of one sample."""
     return _with_context("autoregressive", {"context_kernel": 1})
@@ -149,6 +154,7 @@ FAMILIES: Mapping[str, tuple[Callable[[], Model], tuple[str, ...]]] = {
     "mean-scale-hyperprior": (mean_scale_hyperprior, ("MSH-1", "PIC-1")),
     "entropy-parameters": (entropy_parameters, ("EPAR-1",)),
     "checkerboard": (checkerboard, ("CKBD-1", "CKBD-2")),
+    "checkerboard-side-first": (side_first, ("CKBD-1", "CKBD-2")),
     "autoregressive": (autoregressive, ("AR-1",)),
 }
 

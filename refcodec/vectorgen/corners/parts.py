@@ -44,6 +44,8 @@ def patch_cases() -> Iterator[Case]:
         (Convolution("layer", "x", "y", S8, 1, 1, weight, bias), "PATCH-2", 3, S24, (*corners, Rectangle(7, 5, 2, 2))),
         (Convolution("layer", "x", "y", S8, 2, 2, weight, bias), "PATCH-2", 3, S24, (*corners, Rectangle(4, 3, 2, 2))),
         (Convolution("layer", "x", "y", S8, 3, 0, weight, bias), "PATCH-2", 3, S24, (Rectangle(1, 1, 2, 1),)),
+        (Convolution("odd", "x", "y", S8, 2, 1, weight, bias), "PATCH-2", 3, S24, (Rectangle(1, 1, 2, 2),)),
+        (TransposedConvolution("holes", "x", "y", S8, 4, 2, 0, weight, bias), "PATCH-3", 3, S24, (corners[0],)),
         (
             TransposedConvolution("layer", "x", "y", S8, 2, 1, 1, weight, bias),
             "PATCH-3",
@@ -89,6 +91,8 @@ def patch_cases() -> Iterator[Case]:
 
 def _label(op: AnyOperation) -> str:
     stride = getattr(op, "stride", None)
+    if op.name in ("odd", "holes"):
+        return f"{op.kind}-{op.name}"
     return op.kind if stride is None else f"{op.kind}-s{stride}"
 
 

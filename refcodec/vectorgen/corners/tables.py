@@ -165,6 +165,10 @@ def _steep_encodings() -> Iterator[Case]:
     steps = np.array([(half + beside) * inverse % TURN for beside in (-1, 0, 1)])
     comment = "phases one unit beside a half: catches phases in binary64 or binary32, and frame numbers of 16 bits"
     yield _encoded("one-unit", U22.hi, PositionalEncoding("pe", "t", "y", False, 14, steps, nodes), comment, "Tie")
+    nodes = np.repeat([0, 3 << 22, 1 << 24], [513, 511, 1])
+    steps = np.array([(512 << 28) + beside for beside in (10922, 10923)])  # 2**37 / (3 << 22) lies between
+    comment = "a half within 4096 units of a phase: catches parts between nodes of fewer than 28 bits"
+    yield _encoded("within-a-part", 1, PositionalEncoding("pe", "t", "y", False, 14, steps, nodes), comment)
     parts = np.array([0, 511, 512, 512, 1023, 1535, 1536, 2558] + [4096] * 1016 + [1 << 24])
     places = [
         (2 << 28),

@@ -25,6 +25,7 @@ ADAPTIVE = ("ABIN-1", "ABIN-2", "ABIN-3", "ABIN-4", "ABIN-5", "WC-1", "WC-2", "W
 MALFORMED, SYMBOL = "RC-STREAM-WEIGHTS", "RC-STREAM-SYMBOL"
 TRUNCATED, TRAILING = "RC-STREAM-TRUNCATED", "RC-STREAM-TRAILING"
 PADDING, REST = 0, 9  # bits from the end of a payload, lowest first, on which no integer of it depends
+HIGHEST = np.array([[[0, 4, 0, -2]]])  # in mode 1 each bit but the last few is the less likely one
 Shape = tuple[int, int, int]
 
 
@@ -86,6 +87,7 @@ def weight_cases() -> Iterator[Case]:
         values = _drawn(60 + number, (5, 20, 10), 5)
         comment = "a thousand integers: catches rates and counts of contexts at their limits"
         yield _decoded(f"long-mode{number}", _with_mode(number, values), values.shape, ADAPTIVE, comment)
+    yield from _constant_cases()
     ends = np.array([[[-32768, 32767, 0, 1]], [[-1, -32767, 16384, 2]]])
     yield _decoded("ends", _with_mode(4, ends), ends.shape, ADAPTIVE, "the largest magnitudes: catches 15 digits")
     zeros = np.zeros((2, 3, 1), np.int64)
@@ -103,13 +105,24 @@ def weight_cases() -> Iterator[Case]:
     yield _decoded("differences-dependent", levelled, rows.shape, ("WC-6", "DQ-3"), comment, True)
 
 
+def _constant_cases() -> Iterator[Case]:
+    """A context that is used more often than any count holds, then sees the other bit; and the largest first value."""
+    values = np.ones((1, 1, 640), np.int64)
+    values[..., 530::10] = -1
+    comment = "more uses of a context than counts of 8 bits hold: catches counts that begin again, and slower rates"
+    yield _decoded("constant", _with_mode(3, values), values.shape, ADAPTIVE, comment)
+    payload = _with_mode(1, HIGHEST)
+    comment = "a first value of 509: catches one that is refused"
+    yield _decoded("largest-first-value", payload, HIGHEST.shape, ADAPTIVE, comment)
+
+
 # --- tables of their own
 
 
-def _table(lo: int, hi: int, levels: list[int], fraction: int, width: int) -> bytes:
-    """The table of mode 0, whatever it says (SPEC WC-7)."""
+def _table(lo: int, hi: int, levels: list[int], fraction: int, width: int, surplus: int = 0) -> bytes:
+    """The table of mode 0, whatever it says, with so many digits of a step more than there are (SPEC WC-7)."""
     steps = np.diff(np.array(levels), prepend=0).astype(np.int32).reshape(1, 1, -1)
-    digits, mask = largest_digits(steps), (2 << width) - 1
+    digits, mask = largest_digits(steps) + surplus, (2 << width) - 1
     header = ((lo & mask) << width + 1 | hi & mask) << 6 | fraction << 4 | digits
     coded = encode_adaptive(steps, max(1, digits), Mode(neighbours=False, slowest=7, dependent=False))
     return header.to_bytes((2 * (width + 1) + 13) >> 3, "big") + coded
@@ -167,8 +180,12 @@ def broken_cases() -> Iterator[Case]:
     steep = np.array([[[20000]], [[20000]]])
     inner = bytes([DIFFERENCES << WIDTH_BITS | 16]) + _with_mode(1, steep)
     yield _rejected("sum", inner, steep.shape, "WC-6", SYMBOL, "differences that sum to 17 bits")
-    nested = bytes([DIFFERENCES << WIDTH_BITS | 15]) + bytes([DIFFERENCES << WIDTH_BITS | 15]) + _with_mode(1, steep)
-    yield _rejected("nested", nested, steep.shape, "WC-6", MALFORMED, "differences of differences")
+    rising = np.array([[[1]], [[0]], [[0]]])  # sums of one digit, and their sums, 1, 2 and 3, of two
+    nested = bytes([DIFFERENCES << WIDTH_BITS | 2, DIFFERENCES << WIDTH_BITS | 1]) + _with_mode(1, rising)
+    yield _rejected("nested", nested, rising.shape, "WC-6", MALFORMED, "differences of differences, right in all else")
+    wrapping = np.array([[[40000, -32768]]])  # the first is -25536 in 16 bits, and the digits are those of the second
+    comment = "an integer of 17 bits beside one of 16 digits: catches integers that wrap"
+    yield _rejected("wrapping", _with_mode(3, wrapping), wrapping.shape, "WC-5", SYMBOL, comment)
     yield from _broken_tables()
 
 
@@ -195,11 +212,14 @@ def _broken_tables() -> Iterator[Case]:
     good, shape, rest = [3, 7, 1, 9], (1, 1, 4), bytes(8)
     values = np.array([[[-1, 2, 5, 0]]], np.int32)  # the third is no symbol of the table
     escaped = rans.encode(values, np.zeros(values.shape, np.int32), _row(good, 0))
-    more = bytearray(_table(-1, 2, good, 0, 2))
-    more[1] += 1  # the number of digits is in the low bits
+    legal = rans.encode(values.clip(-1, 2), np.zeros(values.shape, np.int32), _row(good, 0))
+    high = [3, 52, 2, 1]
+    beyond = rans.encode(values.clip(-1, 2), np.zeros(values.shape, np.int32), _row(high, 1))
+    surplus = bytearray(_table(-1, 2, good, 0, 2))
+    surplus[0] |= 0x80  # the table begins with a number of 12 bits
     for label, payload, code, comment in (
         ("table-short", b"\2" + _table(-1, 2, good, 0, 2)[:1], TRUNCATED, "the table is cut off"),
-        ("table-header", b"\2\x80" + _table(-1, 2, good, 0, 2)[1:] + rest, MALFORMED, "a bit above the table's ends"),
+        ("table-header", b"\2" + bytes(surplus) + legal, MALFORMED, "a bit above the table's ends, right in all else"),
         ("table-wide", b"\x0d" + _table(-4096, 4095, good, 0, 13) + rest, MALFORMED, "8192 symbols"),
         ("table-width", b"\3" + _table(-1, 2, good, 0, 3) + rest, MALFORMED, "ends of two digits where three are said"),
         (
@@ -209,9 +229,14 @@ def _broken_tables() -> Iterator[Case]:
             "the largest integer is below the smallest",
         ),
         ("table-empty", b"\2" + _table(-1, 2, [0, 0, 0, 0], 0, 2) + rest, MALFORMED, "no level at all"),
-        ("table-digits", b"\2" + bytes(more) + rest, MALFORMED, "steps with fewer digits than the table says"),
+        (
+            "table-digits",
+            b"\2" + _table(-1, 2, good, 0, 2, 1) + legal,
+            MALFORMED,
+            "steps with fewer digits than the table says, right in all else",
+        ),
         ("table-low", b"\2" + _table(-1, 2, [3, -1, 2, 1], 0, 2) + rest, MALFORMED, "a level below 0"),
-        ("table-high", b"\2" + _table(-1, 2, [3, 27, 2, 1], 0, 2) + rest, MALFORMED, "a level beyond the last"),
+        ("table-high", b"\2" + _table(-1, 2, high, 1, 2) + beyond, MALFORMED, "a level beyond the last, below 2**32"),
         ("table-first", b"\2" + _table(-1, 2, [0, 2, 2, 1], 0, 2) + rest, MALFORMED, "a first level of 0"),
         ("table-last", b"\2" + _table(-1, 2, [3, 2, 2, 0], 0, 2) + rest, MALFORMED, "a last level of 0"),
         ("table-total", b"\2" + _table(-1, 2, [26, 26, 1, 1], 0, 2) + rest, MALFORMED, "frequencies of 33 bits"),
