@@ -10,7 +10,7 @@ from refcodec.mutation.points import POINTS
 
 HEADING = re.compile(r"^\*\*([A-Z][A-Z0-9]*-\d+)\*\*")
 STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
+    "body{font:15px/1.5 sans-serif;max-width:80em;margin:2em auto;padding:0 1em}"
     "pre{white-space:pre-wrap;margin:0}details{margin:.2em 0 1em;padding-left:1em;border-left:3px solid #4a4}"
     "details.open{border-color:#c33}details.other{border-color:#aaa}"
 )
