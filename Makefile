@@ -28,7 +28,7 @@ test: bootstrap ## run the tests
 	@$(PY) tools/fetch_oracles.py || echo "oracles: not available, the comparisons with them are skipped"
 	@$(PY) -m pytest $(PYTEST_FLAGS)
 
-hardware: bootstrap ## run the long tests of the hardware: whole decoders, faults
+hardware: bootstrap ## run the long tests: whole decoders and faults in hardware, the full suite
 	@$(PY) -m pytest $(PYTEST_FLAGS) -m long
 
 check: bootstrap ## lint, types, the repository's own audits, the committed vectors

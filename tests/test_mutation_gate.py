@@ -106,6 +106,7 @@ def committed_matrix() -> dict[str, Mapping[str, str]]:
     return {entry["id"]: entry["kills"] for entry in document["mutants"]}
 
 
+@pytest.mark.long
 def test_kill_matrix_is_current() -> None:
     chosen = MUTANTS[:: len(MUTANTS) // 25][:25]
     written = committed_matrix()
