@@ -17,6 +17,7 @@ from refcodec.mutation.evaluation import NAMES, Route, by_definition, is_observe
 from refcodec.mutation.point import Point
 from refcodec.mutation.points import POINTS
 from refcodec.mutation.suite import Suite
+from refcodec.vectorgen.clauses import CLAUSES
 
 ORIGINAL = "refcodec_original"
 
@@ -114,17 +115,10 @@ def clause_data() -> dict[str, Any]:
     return dict(json.loads(importlib.resources.files("refcodec.mutation").joinpath("clauses.json").read_bytes()))
 
 
-def clause_names() -> list[str]:
-    """Every clause, from the digests that the vectors carry."""
-    content = importlib.resources.files("refcodec.vectorgen").joinpath("clauses.json").read_bytes()
-    document = json.loads(content)
-    return sorted(document.get("clauses", document))
-
-
 def clause_coverage(suite: Suite) -> dict[str, Clause]:
     """What the cases show of every clause."""
     data = clause_data()
-    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in clause_names()}
+    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in sorted(CLAUSES)}
     for case in suite.cases.values():
         for name in case.clauses:
             found.setdefault(name, ([], []))[case.error is not None].append(case.id)

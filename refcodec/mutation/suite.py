@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from refcodec.codecs.codec import Codec
 from refcodec.codecs.family import codec_of
 from refcodec.errors import FileError
-from refcodec.models.shipped import DEFAULT_MODEL, shipped_path
 from refcodec.program.model_file import Model, load_model
 from refcodec.vectorgen.case import Case, load_case
-from refcodec.vectorgen.family_streams import family_models
+from refcodec.vectorgen.family_streams import suite_models
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +40,5 @@ def _codecs(folder: Path, named: set[str]) -> dict[str, Codec]:
     for name in sorted(named):
         if (folder / "models" / f"{name}.rcm").is_file():
             models[name] = load_model(folder / "models" / f"{name}.rcm")
-    missing = named - set(models)
-    if missing:
-        known = {DEFAULT_MODEL: replace(load_model(shipped_path(DEFAULT_MODEL, ".rcm")), encoder={}), **family_models()}
-        models |= {name: known[name] for name in missing & set(known)}
+    models |= suite_models(sorted(named - set(models)))
     return {name: codec_of(model) for name, model in models.items()}

@@ -13,7 +13,7 @@ from refcodec.codecs.inr.codec import InrVideo
 from refcodec.codecs.scale_hyperprior import ScaleHyperprior
 from refcodec.codecs.stream import Geometry
 from refcodec.models.shipped import DEFAULT_MODEL, DEFAULT_STREAM, shipped_path
-from refcodec.program.model_file import Model, load_model
+from refcodec.program.model_file import load_model
 from refcodec.program.operations import KINDS
 from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.decoder import Taps, cut_stream, layer_cases, stream_case
@@ -30,11 +30,6 @@ VIDEO, FRAMES = "bunny", (0, 66, 131)
 KERNELS = Engine(False, {})
 # Height and width of the pictures, and the block of 64 x 64 samples of the photograph where each begins.
 PICTURES = ((Geometry(256, 192, 3), 0, 0), (Geometry(191, 256, 3), 2, 5), (Geometry(130, 130, 1), 1, 3))
-
-
-def extensive_models() -> dict[str, Model]:
-    """The models that these cases need besides those of the minimal suite, by name."""
-    return {GDN_MODEL: load_model(shipped_path(GDN_MODEL, ".rcm"))}
 
 
 def extensive_cases(minimal: Iterable[Case]) -> Iterator[Case]:

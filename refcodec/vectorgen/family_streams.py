@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,8 @@ from refcodec.codecs.entropy_parameters import MAX_POSITIONS
 from refcodec.codecs.family import codec_of
 from refcodec.codecs.stream import Geometry, pack, parse
 from refcodec.layers.latent_mean import SYMBOL_FORMAT
-from refcodec.program.model_file import Model
+from refcodec.models.shipped import shipped_names, shipped_path
+from refcodec.program.model_file import Model, load_model
 from refcodec.vectorgen.case import Case
 from refcodec.vectorgen.decoder import Taps, broken_containers, rejected_stream, stream_case, with_header
 from refcodec.vectorgen.tiny_models import (
@@ -49,6 +50,14 @@ def family_models() -> dict[str, Model]:
     found = {f"tiny-{family}": make(WIDTHS, SEED) for family, make in TINY_MODELS.items()}
     found[SCALE] = tiny_scale_hyperprior(WIDTHS, SEED)
     return found | {SIDE_FIRST: tiny_checkerboard(WIDTHS, SEED, sources=("side", "context"))}
+
+
+def suite_models(names: Iterable[str]) -> dict[str, Model]:
+    """The models that cases may name, without their encoders: shipped ones and small ones; others are left out."""
+    small, shipped = family_models(), shipped_names(".rcm")
+    found = {name: load_model(shipped_path(name, ".rcm")) for name in names if name in shipped}
+    found |= {name: small[name] for name in names if name in small}
+    return {name: replace(model, encoder={}) for name, model in found.items()}
 
 
 def family_cases() -> Iterator[Case]:

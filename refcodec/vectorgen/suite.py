@@ -37,8 +37,8 @@ from refcodec.vectorgen.corners import (
     weights,
 )
 from refcodec.vectorgen.decoder import layer_cases, stream_cases
-from refcodec.vectorgen.extensive import extensive_cases, extensive_models
-from refcodec.vectorgen.family_streams import family_cases, family_models
+from refcodec.vectorgen.extensive import extensive_cases
+from refcodec.vectorgen.family_streams import family_cases, suite_models
 from refcodec.vectorgen.flags import FLAGS
 from refcodec.vectorgen.video_streams import video_cases
 from refcodec.vectorgen.witnesses import witness_cases
@@ -166,10 +166,9 @@ def _mutants(cases: Iterable[Case]) -> dict[str, Any]:
 def _write_models(folder: Path, cases: Iterable[Case]) -> None:
     """The models that the cases name."""
     wanted = {case.parameters["model"] for case in cases if "model" in case.parameters}
-    stored = {DEFAULT_MODEL: load_model(shipped_path(DEFAULT_MODEL, ".rcm")), **family_models(), **extensive_models()}
     (folder / "models").mkdir()
-    for name in sorted(wanted):
-        (folder / "models" / f"{name}.rcm").write_bytes(model_to_bytes(replace(stored[name], encoder={})))
+    for name, model in suite_models(wanted).items():
+        (folder / "models" / f"{name}.rcm").write_bytes(model_to_bytes(model))
 
 
 def _check_budget(folder: Path, preset: str) -> None:

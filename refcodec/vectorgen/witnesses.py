@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from refcodec import fixed
 from refcodec.audit.sums import ACCUMULATOR, HI, LO, PRODUCT, axis_windows
 from refcodec.audit.witness import Witness, witness
 from refcodec.formats import IntFormat
@@ -61,19 +58,6 @@ def _narrow(label: str, op: Any, formats: dict[str, IntFormat], found: Witness) 
     return replace(made, id=f"witnesses/{made.id.partition('/')[2]}")
 
 
-def _phases(op: Convolution | TransposedConvolution) -> Iterator[np.ndarray]:
-    """The taps (C, ..) of the only output channel that meet in one output, for every phase."""
-    if isinstance(op, Convolution):
-        yield op.weight[0]
-        return
-    axis = [
-        [k for k, _ in fixed.phase_taps(op.weight.shape[2], op.stride, op.padding, phase)] for phase in range(op.stride)
-    ]
-    for rows in axis:
-        for columns in axis:
-            yield op.weight[0][:, rows][:, :, columns]
-
-
 def _sum_case(
     label: str, program: Program, op: Convolution | TransposedConvolution, end: str, narrow: bool = False
 ) -> Case:
@@ -88,9 +72,7 @@ def _sum_case(
     own = slice(found.channel, found.channel + 1)
     single = replace(op, source="x", target="accumulator", weight=op.weight[own], bias=op.bias[own])
     source = program.tensor(op.source).format
-    magnitude = max(-source.lo, source.hi)
-    bound = max(fixed.accumulator_bound(taps.tolist(), int(single.bias[0]), magnitude) for taps in _phases(single))
-    formats = {"x": source, "accumulator": IntFormat(bound.bit_length() + 1, True)}
+    formats = {"x": source, "accumulator": IntFormat(single.bound(source).bit_length() + 1, True)}
     if narrow:
         return _narrow(label, single, formats, found)
     return _case(label, single, formats, found, (DEFINING[op.kind], "ACC-1"))
